@@ -1,0 +1,69 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// A system library found by pkg-config, with the Debian package that brings it.
+func system(_ name: String, pkgConfig: String, apt: String, brew: String) -> Target {
+  .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([apt]), .brew([brew])])
+}
+
+let package = Package(
+  name: "MaTVLM",
+  platforms: [.macOS(.v15)],
+  products: [
+    .library(name: "MaTVLMCore", targets: ["MaTVLMCore"]),
+    .executable(name: "matvlm", targets: ["matvlm"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    // C: system libraries, picture codecs, hot loops.
+    system("COpenBLAS", pkgConfig: "openblas", apt: "libopenblas-dev", brew: "openblas"),
+    system("CLAPACKE", pkgConfig: "lapacke", apt: "liblapacke-dev", brew: "lapack"),
+    system("CJPEG", pkgConfig: "libjpeg", apt: "libjpeg-dev", brew: "jpeg-turbo"),
+    system("CPNG", pkgConfig: "libpng", apt: "libpng-dev", brew: "libpng"),
+    .target(name: "CImageCodecs", dependencies: ["CJPEG", "CPNG"]),
+    .target(name: "CMaTVLMKernels"),
+
+    // Text and pictures: no tensors.
+    .target(name: "MaTVLMText"),
+    .target(name: "MaTVLMImages", dependencies: ["CImageCodecs"]),
+
+    // Tensors, gradients, devices, files; and the siblings that build on them.
+    .target(name: "MaTVLMTensor", dependencies: ["CMaTVLMKernels", "COpenBLAS", "CLAPACKE"]),
+    .target(name: "MaTVLMTransformer", dependencies: ["MaTVLMTensor", "MaTVLMImages"]),
+    .target(name: "MaTVLMMamba", dependencies: ["MaTVLMTensor"]),
+    .target(name: "MaTVLMDistillation", dependencies: ["MaTVLMTensor"]),
+    .target(name: "MaTVLMCUDA", dependencies: ["MaTVLMTensor"]),
+    .target(name: "MaTVLMShapes", dependencies: ["MaTVLMImages"]),
+
+    // The assembled model, and the command.
+    .target(
+      name: "MaTVLMCore",
+      dependencies: [
+        "MaTVLMText", "MaTVLMImages", "MaTVLMTensor", "MaTVLMTransformer", "MaTVLMMamba",
+        "MaTVLMDistillation", "MaTVLMShapes",
+      ]),
+    .executableTarget(
+      name: "matvlm",
+      dependencies: [
+        "MaTVLMCore", "MaTVLMCUDA",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+
+    .target(
+      name: "MaTVLMTestSupport", dependencies: ["MaTVLMCore"], path: "Tests/MaTVLMTestSupport"),
+    .testTarget(name: "MaTVLMTensorTests", dependencies: ["MaTVLMTensor", "MaTVLMTestSupport"]),
+    .testTarget(name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"]),
+    .testTarget(name: "MaTVLMImagesTests", dependencies: ["MaTVLMImages", "MaTVLMTestSupport"]),
+    .testTarget(
+      name: "MaTVLMTransformerTests", dependencies: ["MaTVLMTransformer", "MaTVLMTestSupport"]),
+    .testTarget(name: "MaTVLMMambaTests", dependencies: ["MaTVLMMamba", "MaTVLMTestSupport"]),
+    .testTarget(
+      name: "MaTVLMDistillationTests", dependencies: ["MaTVLMDistillation", "MaTVLMTestSupport"]),
+    .testTarget(name: "MaTVLMShapesTests", dependencies: ["MaTVLMShapes", "MaTVLMTestSupport"]),
+    .testTarget(name: "MaTVLMCUDATests", dependencies: ["MaTVLMCUDA", "MaTVLMTestSupport"]),
+    .testTarget(name: "MaTVLMCoreTests", dependencies: ["MaTVLMCore", "MaTVLMTestSupport"]),
+    .testTarget(name: "matvlmTests", dependencies: ["matvlm", "MaTVLMTestSupport"]),
+  ]
+)

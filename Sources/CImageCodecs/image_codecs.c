@@ -1,0 +1,2 @@
+#include "image_codecs.h"
+void matvlm_image_codecs_link(void) {}

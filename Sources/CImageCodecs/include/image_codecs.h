@@ -1,0 +1,1 @@
+void matvlm_image_codecs_link(void);

@@ -1,0 +1,1 @@
+void matvlm_kernels_link(void);

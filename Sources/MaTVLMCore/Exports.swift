@@ -1,0 +1,7 @@
+@_exported import MaTVLMDistillation
+@_exported import MaTVLMImages
+@_exported import MaTVLMMamba
+@_exported import MaTVLMShapes
+@_exported import MaTVLMTensor
+@_exported import MaTVLMText
+@_exported import MaTVLMTransformer

@@ -1,0 +1,1 @@
+@main struct Matvlm { static func main() {} }
