@@ -1,0 +1,118 @@
+/// The gradient of one number with respect to every trainable parameter it depends on.
+public struct Gradients: Sendable {
+  private var values: [Int: Tensor] = [:]  // leaf node → gradient
+
+  public init() {}
+
+  /// The gradient of `parameter`, of its shape and float32; nil when the number does not depend
+  /// on it.
+  public subscript(_ parameter: Parameter) -> Tensor? { parameter.leaf.flatMap { self[$0] } }
+
+  subscript(_ leaf: Node) -> Tensor? { values[leaf.id] }
+
+  fileprivate mutating func store(_ gradient: Tensor, _ leaf: Node) {
+    values[leaf.id] = values[leaf.id].map { $0.backend.add($0, gradient) } ?? gradient
+  }
+
+  public static func += (a: inout Gradients, b: Gradients) {
+    a.values.merge(b.values) { $0.backend.add($0, $1) }
+  }
+
+  /// Multiplies every gradient by `factor`.
+  public mutating func scale(by factor: Float) {
+    values = values.mapValues { $0.backend.scale($0, by: factor) }
+  }
+
+  /// The Euclidean norm of all gradients taken together, added up in double precision.
+  public func norm() -> Float {
+    guard let backend = values.values.first?.backend else { return 0 }
+    // Node ids grow with creation, so the order, and with it the rounding, is always the same.
+    let ordered = values.sorted { $0.key < $1.key }.map(\.value)
+    return backend.sumOfSquares(ordered).item().squareRoot()
+  }
+}
+
+/// The gradient of a one-element `loss` with respect to every trainable parameter.
+/// - Precondition: `loss` has one element, and no gradient was taken through it before.
+public func gradients(of loss: Tensor) -> Gradients {
+  precondition(loss.shape.count == 1, "gradients: the loss is \(loss.shape), not one element")
+  return gradients(of: [(loss, loss.device.ones(loss.shape, loss.dtype))])
+}
+
+/// The gradient of Σ ⟨seed, value⟩, in one sweep over everything the values depend on.
+package func gradients(of seeded: [(value: Tensor, seed: Tensor)]) -> Gradients {
+  var sweep = ReverseSweep()
+  for (value, seed) in seeded {
+    precondition(value.shape == seed.shape, "gradients: \(value.shape) seeded with \(seed.shape)")
+    if let history = value.history { sweep.accumulate(seed, history) }
+  }
+  return withoutGradients { sweep.run() }
+}
+
+/// Walks nodes from the newest to the oldest. Creation order is a topological order, so neither a
+/// recursion nor a set of visited nodes is needed; saved activations are freed as the sweep passes.
+private struct ReverseSweep {
+  private var pending: [Int: (node: Node, gradients: [Tensor?])] = [:]
+  private var newest = MaximumHeap()
+
+  mutating func accumulate(_ gradient: Tensor, _ history: History) {
+    let id = history.node.id
+    if pending[id] == nil {
+      pending[id] = (history.node, Array(repeating: nil, count: history.node.outputs))
+      newest.insert(id)
+    }
+    let sum = pending[id]!.gradients[history.output].map { $0.backend.add($0, gradient) }
+    pending[id]!.gradients[history.output] = sum ?? gradient
+  }
+
+  mutating func run() -> Gradients {
+    var result = Gradients()
+    while let id = newest.removeMaximum(), let (node, gradients) = pending.removeValue(forKey: id) {
+      if node.inputs.isEmpty {  // a parameter keeps its gradient
+        result.store(gradients[0]!, node)
+        continue
+      }
+      for (input, gradient) in zip(node.inputs, node.consume(gradients)) {
+        if let input, let gradient { accumulate(gradient, input) }
+      }
+    }
+    return result
+  }
+}
+
+/// A binary heap of node ids.
+private struct MaximumHeap {
+  private var items: [Int] = []
+
+  mutating func insert(_ item: Int) {
+    items.append(item)
+    var child = items.count - 1
+    while child > 0, items[(child - 1) / 2] < items[child] {
+      items.swapAt(child, (child - 1) / 2)
+      child = (child - 1) / 2
+    }
+  }
+
+  mutating func removeMaximum() -> Int? {
+    guard let top = items.first else { return nil }
+    let last = items.removeLast()
+    if items.isEmpty { return top }
+    items[0] = last
+    var parent = 0
+    while true {
+      var child = 2 * parent + 1
+      guard child < items.count else { return top }
+      if child + 1 < items.count, items[child + 1] > items[child] { child += 1 }
+      guard items[child] > items[parent] else { return top }
+      items.swapAt(child, parent)
+      parent = child
+    }
+  }
+}
+
+extension Device {
+  func ones(_ shape: Shape, _ dtype: DType) -> Tensor {
+    let ones = Tensor(Array(repeating: 1, count: shape.count), shape, on: self)
+    return dtype == .float32 ? ones : backend.convert(ones, to: dtype)
+  }
+}
