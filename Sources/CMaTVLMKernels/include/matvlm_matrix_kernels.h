@@ -1,0 +1,10 @@
+#ifndef MATVLM_MATRIX_KERNELS_H
+#define MATVLM_MATRIX_KERNELS_H
+
+#include <stdint.h>
+
+struct matvlm_matrix_kernels {
+  int64_t unused;
+};
+
+#endif

@@ -1,0 +1,1 @@
+#define LOSS_KERNELS {0}

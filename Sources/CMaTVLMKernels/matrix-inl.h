@@ -1,0 +1,1 @@
+#define MATRIX_KERNELS {0}

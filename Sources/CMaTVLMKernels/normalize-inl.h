@@ -1,0 +1,1 @@
+#define NORMALIZE_KERNELS {0}
