@@ -2,7 +2,7 @@
 ///
 /// - Parameters:
 ///   - x: [T, I]
-///   - weight: [O, I], float32, bfloat16 or float16 as stored.
+///   - weight: [O, I], float32, bfloat16 or float16 as stored; further dimensions count as columns.
 ///   - bias: float32 [O]
 /// - Returns: [T, O]
 public func linear(_ x: Tensor, _ weight: Tensor, bias: Tensor? = nil) -> Tensor {
@@ -14,7 +14,7 @@ public func linear(_ x: Tensor, _ weight: Tensor, bias: Tensor? = nil) -> Tensor
   return y.recording("linear", [x, weight, bias]) { dy in
     [
       needsX ? dy.backend.linearInputGradient(dy, frozen) : nil,
-      savedX.map { dy.backend.linearWeightGradient(dy, $0) },
+      savedX.map { dy.backend.linearWeightGradient(dy, $0).reshaped(frozen.shape) },
       needsBias ? dy.backend.sumRows(dy) : nil,
     ]
   }

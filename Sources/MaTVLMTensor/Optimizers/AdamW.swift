@@ -1,3 +1,5 @@
+import Foundation
+
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101), as
 /// `torch.optim.AdamW` computes it.
 public struct AdamW: Sendable {
@@ -67,12 +69,8 @@ public struct AdamW: Sendable {
   }
 
   private func stepConstants(_ learningRate: Float, _ gradientScale: Float) -> AdamWStep {
-    // Powers in double: 0.95^t in float32 drifts visibly after some thousand steps.
-    func correction(_ beta: Float) -> Float {
-      var power = 1.0
-      for _ in 0..<step where power > 0 { power *= Double(beta) }
-      return Float(1 - power)
-    }
+    // In double: float32 powers near 1 lose the digits that matter here.
+    func correction(_ beta: Float) -> Float { Float(1 - pow(Double(beta), Double(step))) }
     return AdamWStep(
       learningRate: learningRate, beta1: configuration.beta1, beta2: configuration.beta2,
       epsilon: configuration.epsilon, correction1: correction(configuration.beta1),
