@@ -19,10 +19,22 @@ extension VisionLanguageModel {
   public func generate(
     _ request: GenerationRequest, onText: (String) -> Bool = { _ in true }
   ) throws -> Generation {
-    try check(request)
+    try generate([request]) { _, text in onText(text) }[0]
+  }
+
+  /// Answers several prompts of any lengths together.
+  ///
+  /// - Parameter onText: gets the number of the request with each piece of its text; false ends
+  ///   that answer.
+  /// - Returns: one answer for each request, in their order.
+  /// - Throws: ``GenerationError`` when a request does not fit the model.
+  public func generate(
+    _ requests: [GenerationRequest], onText: (Int, String) -> Bool = { _, _ in true }
+  ) throws -> [Generation] {
+    for request in requests { try check(request) }
     return try withoutGradients {
-      var run = GenerationRun(self, request)
-      return try run.answer(onText)
+      var run = GenerationRun(self, requests)
+      return try run.answers(onText)
     }
   }
 
@@ -45,69 +57,120 @@ extension VisionLanguageModel {
   }
 }
 
-/// One answer in the making.
+/// Answers in the making: sequences go through the model together until each has ended.
 private struct GenerationRun {
   private let model: VisionLanguageModel
+  private let requests: [GenerationRequest]
+  private var answers: [AnswerInProgress]
+  private let clock = ContinuousClock()
+  private let start: ContinuousClock.Instant
+
+  init(_ model: VisionLanguageModel, _ requests: [GenerationRequest]) {
+    self.model = model
+    self.requests = requests
+    start = clock.now
+    answers = requests.map { AnswerInProgress($0, model) }
+  }
+
+  mutating func answers(_ onText: (Int, String) -> Bool) throws -> [Generation] {
+    guard !requests.isEmpty else { return [] }
+    var active = Array(answers.indices)
+    var logits = try prefill()
+    while true {
+      for (sequence, logits) in zip(active, logits) {
+        answers[sequence].append(logits, seconds: seconds()) { onText(sequence, $0) }
+      }
+      active.removeAll { answers[$0].end != nil }
+      if active.isEmpty { break }
+      logits = try step(active)
+    }
+    return answers.map { $0.generation }
+  }
+
+  private func seconds() -> Double { (clock.now - start) / .seconds(1) }
+
+  /// Reads every prompt; returns the logits that follow each.
+  private mutating func prefill() throws -> [[Float]] {
+    let spliced = model.splice(requests.map(\.promptIDs))
+    let pictures = requests.flatMap(\.pictures)
+    let images = pictures.isEmpty ? nil : model.imageRows(pictures)
+    let x = spliced.rows(model.decoder.embedding, images: images)  // [T, D]
+    return try logits(x, spliced.segments, of: Array(answers.indices))
+  }
+
+  /// Reads the newest token of each active sequence; returns the logits that follow.
+  private mutating func step(_ active: [Int]) throws -> [[Float]] {
+    let tokens = active.map { answers[$0].ids.last! }
+    let x = model.decoder.embedding(Tensor(indices: tokens, on: model.device))  // [S, D]
+    return try logits(x, Segments(repeating: 1, count: active.count), of: active)
+  }
+
+  private mutating func logits(
+    _ x: Tensor, _ segments: Segments, of active: [Int]
+  ) throws -> [[Float]] {
+    var states = active.map { answers[$0].state }
+    let rows = model.decoder(x, segments, states: &states)  // [T, D]
+    for (sequence, state) in zip(active, states) { answers[sequence].state = state }
+    let last = Tensor(indices: segments.starts.dropFirst().map { $0 - 1 }, on: model.device)
+    let logits = model.decoder.head(gatherRows(rows, last))  // [S, V]
+    let values = logits.array()
+    let width = logits.shape.width
+    return try states.indices.map { index in
+      let own = Array(values[index * width..<(index + 1) * width])
+      guard own.allSatisfy(\.isFinite) else {
+        throw GenerationError.notFinite(row: states[index].position - 1)
+      }
+      return own
+    }
+  }
+}
+
+/// One answer as it grows.
+private struct AnswerInProgress {
+  var state: DecodingState
+  private(set) var ids: [Int] = []
+  private(set) var end: Generation.End?
   private let request: GenerationRequest
-  private var states: [DecodingState]
+  private let endToken: Int
   private var sampler: Sampler
   private var text: StoppingText
-  private var ids: [Int] = []
+  private var promptSeconds = 0.0
+  private var seconds = 0.0
 
-  init(_ model: VisionLanguageModel, _ request: GenerationRequest) {
-    self.model = model
+  init(_ request: GenerationRequest, _ model: VisionLanguageModel) {
     self.request = request
+    endToken = model.configuration.text.endToken
     sampler = Sampler(request.sampling, prompt: request.promptIDs)
     text = StoppingText(model.tokenizer, stops: request.stopTexts)
     let rows = request.promptIDs.count + request.pictures.count * model.configuration.vision.tokens
-    let answer = min(request.maximumTokens, 1024)
-    states = [model.decoder.makeState(capacity: rows + answer)]
+    // Longer answers make room as they grow.
+    state = model.decoder.makeState(capacity: rows + min(request.maximumTokens, 1024))
   }
 
-  mutating func answer(_ onText: (String) -> Bool) throws -> Generation {
-    let clock = ContinuousClock()
-    let start = clock.now
-    func seconds() -> Double { (clock.now - start) / .seconds(1) }
-
-    let spliced = model.splice([request.promptIDs])
-    let images = request.pictures.isEmpty ? nil : model.imageRows(request.pictures)
-    var logits = try step(spliced.rows(model.decoder.embedding, images: images))
-    let endToken = model.configuration.text.endToken
-    var promptSeconds: Double?
-    var end: Generation.End?
-    while end == nil {
-      let id = sampler.next(logits)
-      ids.append(id)
-      promptSeconds = promptSeconds ?? seconds()
-      if id == endToken {
-        end = .endToken
-      } else {
-        let piece = text.append(id)
-        if !piece.isEmpty, !onText(piece) { end = .caller }
-        if text.isStopped { end = .stopText }
-        if end == nil, ids.count >= request.maximumTokens { end = .maximumTokens }
-      }
-      if end == nil { logits = try step(embed(id)) }
+  /// Chooses the next token, hands out the text that has become certain, and sees whether the
+  /// answer ends here.
+  mutating func append(_ logits: [Float], seconds: Double, _ onText: (String) -> Bool) {
+    let id = sampler.next(logits)
+    ids.append(id)
+    if ids.count == 1 { promptSeconds = seconds }
+    self.seconds = seconds
+    if id == endToken {
+      end = .endToken
+    } else {
+      hand(text.append(id), to: onText)
+      if end == nil, text.isStopped { end = .stopText }
+      if end == nil, ids.count >= request.maximumTokens { end = .maximumTokens }
     }
-    let rest = text.finish()
-    if !rest.isEmpty, end != .caller { _ = onText(rest) }
-    return Generation(
+    if end != nil, end != .caller { hand(text.finish(), to: onText) }
+  }
+
+  private mutating func hand(_ piece: String, to onText: (String) -> Bool) {
+    if !piece.isEmpty, !onText(piece), end == nil { end = .caller }
+  }
+
+  var generation: Generation {
+    Generation(
       promptIDs: request.promptIDs, ids: ids, text: text.whole, end: end ?? .caller,
-      promptSeconds: promptSeconds ?? 0, seconds: seconds())
-  }
-
-  private func embed(_ id: Int) -> Tensor {
-    model.decoder.embedding(Tensor(indices: [id], on: model.device))  // [1, D]
-  }
-
-  /// The logits that follow the last of `x`'s rows.
-  private mutating func step(_ x: Tensor) throws -> [Float] {
-    let rows = model.decoder(x, Segments([x.shape.rows]), states: &states)  // [T, D]
-    let last = Tensor(indices: [x.shape.rows - 1], on: model.device)
-    let logits = model.decoder.head(gatherRows(rows, last)).array()  // [1, V]
-    guard logits.allSatisfy(\.isFinite) else {
-      throw GenerationError.notFinite(row: states[0].position - 1)
-    }
-    return logits
+      promptSeconds: promptSeconds, seconds: seconds)
   }
 }
