@@ -57,7 +57,9 @@ let package = Package(
       name: "MaTVLMTensorTests", dependencies: ["MaTVLMTensor", "MaTVLMTestSupport"],
       resources: [.copy("Fixtures")]),
     .testTarget(name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"]),
-    .testTarget(name: "MaTVLMImagesTests", dependencies: ["MaTVLMImages", "MaTVLMTestSupport"]),
+    .testTarget(
+      name: "MaTVLMImagesTests", dependencies: ["MaTVLMImages", "MaTVLMTestSupport"],
+      resources: [.copy("Fixtures")]),
     .testTarget(
       name: "MaTVLMTransformerTests", dependencies: ["MaTVLMTransformer", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMMambaTests", dependencies: ["MaTVLMMamba", "MaTVLMTestSupport"]),

@@ -45,3 +45,10 @@ public struct VisionTower: Layer {
     patchEmbedding.parameters + positionEmbedding.parameters + blocks.flatMap(\.parameters)
   }
 }
+
+extension VisionTower {
+  /// Whether both are the same tower, parameter for parameter.
+  package func isShared(with other: VisionTower) -> Bool {
+    zip(parameters, other.parameters).allSatisfy { $0 === $1 }
+  }
+}

@@ -21,7 +21,7 @@ enum matvlm_instruction_set {
 };
 
 /// The same kernels for one instruction set, by family.
-struct matvlm_kernels {
+struct __attribute__((swift_attr("@Sendable"))) matvlm_kernels {
   const char *name;
   struct matvlm_elementwise_kernels elementwise;
   struct matvlm_normalize_kernels normalize;
