@@ -85,7 +85,6 @@ struct SafetensorsTests {
       "0", "9", "-1", "1e9", "\"", "{", "}", "[", "]", ",", ":", "\\u", "\\ud800", "\u{0}", "null",
       "18446744073709551616", "9223372036854775807", "\"a\":", "é",
     ].map { Array($0.utf8) }
-    let url = folder["fuzzed.safetensors"]
     var opened = 0
     for round in 0..<4000 {
       var bytes = original
@@ -103,12 +102,14 @@ struct SafetensorsTests {
           if round % 2 == 0, bytes.count >= 40 { bytes[0] = UInt8(min(255, bytes.count - 40)) }
         }
       }
-      unlink(url.path)  // some file systems wait for the disk when a file is overwritten
-      try Data(bytes).write(to: url)
-      guard let file = try? SafetensorsFile(url) else { continue }
-      opened += 1
-      let total = file.entries.map { file.bytes(of: $0).reduce(0) { $0 + Int($1) } }.reduce(0, +)
-      #expect(total <= 255 * bytes.count)
+      bytes.withUnsafeBytes { file in
+        guard let header = try? SafetensorsHeader(of: file, path: "fuzzed") else { return }
+        opened += 1
+        for entry in header.entries {
+          #expect(entry.range.lowerBound >= 8 && entry.range.upperBound <= file.count)
+          #expect(entry.range.count == entry.shape.count * entry.type.byteCount)
+        }
+      }
     }
     #expect(opened > 0 && opened < 4000)
   }

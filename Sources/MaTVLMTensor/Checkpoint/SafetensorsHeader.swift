@@ -1,12 +1,22 @@
 /// What a safetensors file says about itself: eight bytes of length, then that much JSON
 /// (https://github.com/huggingface/safetensors, "Format").
-struct SafetensorsHeader {
+package struct SafetensorsHeader {
   /// The limit of the reference implementation.
   static let maximumByteCount = 100_000_000
 
-  var metadata: [String: String]
+  package private(set) var metadata: [String: String]
   /// In the order of their bytes.
-  var entries: [SafetensorsFile.Entry]
+  package private(set) var entries: [SafetensorsFile.Entry]
+}
+
+extension SafetensorsHeader {
+  /// The header of a file yet to be written.
+  init(metadata: [String: String], of tensors: [CheckpointTensor]) {
+    self.metadata = metadata
+    entries = tensors.map {
+      SafetensorsFile.Entry(name: $0.name, type: $0.type, shape: $0.shape, range: 0..<$0.byteCount)
+    }
+  }
 }
 
 // MARK: - Reading
@@ -16,7 +26,7 @@ extension SafetensorsHeader {
   ///
   /// - Throws: ``CheckpointError/malformed(path:tensor:problem:)`` unless every byte after the
   ///   header belongs to exactly one tensor whose type and shape account for its bytes.
-  init(of file: UnsafeRawBufferPointer, path: String) throws {
+  package init(of file: UnsafeRawBufferPointer, path: String) throws {
     func malformed(_ problem: String, _ tensor: String? = nil) -> CheckpointError {
       .malformed(path: path, tensor: tensor, problem: problem)
     }
