@@ -53,7 +53,9 @@ let package = Package(
 
     .target(
       name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor"], path: "Tests/MaTVLMTestSupport"),
-    .testTarget(name: "MaTVLMTensorTests", dependencies: ["MaTVLMTensor", "MaTVLMTestSupport"]),
+    .testTarget(
+      name: "MaTVLMTensorTests",
+      dependencies: ["MaTVLMTensor", "CMaTVLMKernels", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"]),
     .testTarget(
       name: "MaTVLMImagesTests", dependencies: ["MaTVLMImages", "MaTVLMTestSupport"],
