@@ -55,7 +55,8 @@ let package = Package(
       name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor"], path: "Tests/MaTVLMTestSupport"),
     .testTarget(
       name: "MaTVLMTensorTests",
-      dependencies: ["MaTVLMTensor", "CMaTVLMKernels", "MaTVLMTestSupport"]),
+      dependencies: ["MaTVLMTensor", "CMaTVLMKernels", "MaTVLMTestSupport"],
+      resources: [.copy("Fixtures")]),
     .testTarget(name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"]),
     .testTarget(
       name: "MaTVLMImagesTests", dependencies: ["MaTVLMImages", "MaTVLMTestSupport"],
