@@ -54,7 +54,9 @@ let package = Package(
     .target(
       name: "MaTVLMTestSupport", dependencies: ["MaTVLMCore"], path: "Tests/MaTVLMTestSupport"),
     .testTarget(name: "MaTVLMTensorTests", dependencies: ["MaTVLMTensor", "MaTVLMTestSupport"]),
-    .testTarget(name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"]),
+    .testTarget(
+      name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"],
+      resources: [.copy("Fixtures")]),
     .testTarget(name: "MaTVLMImagesTests", dependencies: ["MaTVLMImages", "MaTVLMTestSupport"]),
     .testTarget(
       name: "MaTVLMTransformerTests", dependencies: ["MaTVLMTransformer", "MaTVLMTestSupport"]),
