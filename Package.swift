@@ -57,7 +57,9 @@ let package = Package(
       name: "MaTVLMTensorTests",
       dependencies: ["MaTVLMTensor", "CMaTVLMKernels", "MaTVLMTestSupport"],
       resources: [.copy("Fixtures")]),
-    .testTarget(name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"]),
+    .testTarget(
+      name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"],
+      resources: [.copy("Fixtures")]),
     .testTarget(
       name: "MaTVLMImagesTests", dependencies: ["MaTVLMImages", "MaTVLMTestSupport"],
       resources: [.copy("Fixtures")]),

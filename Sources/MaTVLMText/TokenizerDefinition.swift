@@ -119,7 +119,9 @@ struct CheckedVocabulary {
       }
       tokens[id] = token
     }
-    for (token, id) in definition.vocabulary {
+    // In a fixed order, so that the same fault is always told of the same token.
+    for (token, id) in definition.vocabulary.sorted(by: { ($0.value, $0.key) < ($1.value, $1.key) })
+    {
       try place(token, id, definition.origin.vocabulary)
     }
     for token in outside { try place(token.content, token.id, definition.origin.added) }

@@ -3,7 +3,7 @@
 /// Reading refuses every option that would change ids and is not implemented here. `truncation`
 /// and `padding` are the caller's business and are not read.
 struct TokenizerFormat: Codable {
-  var version = "1.0"
+  var version: String? = "1.0"
   var addedTokens: [AddedTokenFormat]
   var normalizer: Component?
   var preTokenizer: Component
