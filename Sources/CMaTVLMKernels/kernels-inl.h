@@ -1,6 +1,8 @@
 // Every kernel, compiled for the instruction set of the including file, and their table.
 #include "vector.h"
 
+#include "half.h"
+
 #include "elementwise-inl.h"
 #include "loss-inl.h"
 #include "matrix-inl.h"
