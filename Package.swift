@@ -53,8 +53,13 @@ let package = Package(
 
     .target(
       name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor"], path: "Tests/MaTVLMTestSupport"),
-    .testTarget(name: "MaTVLMTensorTests", dependencies: ["MaTVLMTensor", "MaTVLMTestSupport"]),
-    .testTarget(name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"]),
+    .testTarget(
+      name: "MaTVLMTensorTests",
+      dependencies: ["MaTVLMTensor", "CMaTVLMKernels", "MaTVLMTestSupport"],
+      resources: [.copy("Fixtures")]),
+    .testTarget(
+      name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"],
+      resources: [.copy("Fixtures")]),
     .testTarget(
       name: "MaTVLMImagesTests", dependencies: ["MaTVLMImages", "MaTVLMTestSupport"],
       resources: [.copy("Fixtures")]),
