@@ -67,11 +67,9 @@ extension CPUBackend {
 
   // MARK: Tiles
 
-  /// Fewer rows than this are multiplied by our kernels, which read each weight once as it is
-  /// stored; from here on BLAS is faster, unpacking 16-bit weights included.
-  private static func isFew(_ rows: Int, _ dtype: DType) -> Bool {
-    rows <= (dtype == .float32 ? 8 : 16)
-  }
+  /// Up to this many rows are multiplied by our kernels, which read each weight once as it is
+  /// stored; for more, BLAS is faster, unpacking 16-bit weights included.
+  private static let fewRows = 16
 
   /// The largest tile: 16-bit weights are unpacked once for each tile, so theirs has more rows.
   private static func largestTile(_ dtype: DType) -> (rows: Int, columns: Int) {
@@ -119,7 +117,7 @@ extension CPUBackend {
 
   /// y ← x weightᵀ + bias, for rows of x and y.
   func multiply(_ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows) {
-    if Self.isFew(x.count, weight.dtype) {
+    if x.count <= Self.fewRows {
       multiplyFew(x, weight, bias, into: y)
       return
     }
