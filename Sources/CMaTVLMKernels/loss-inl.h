@@ -107,6 +107,12 @@ INLINE vf column_gradient(vf s, vf t, vf mean, const enum matvlm_divergence kind
   return p * (0.5f * curve - mean) + 0.25f * (p - vf_exp(t));
 }
 
+// Zero for what no sum of gradients would notice: products with it could be subnormal, which
+// takes a hundred times as long.
+INLINE vf without_dust(vf gradient) {
+  return vf_select(vf_abs(gradient) < 1e-30f, vf_set(0), gradient);
+}
+
 INLINE double divergence_of_kind(const float *student, struct matvlm_log_partition zs,
                                  const float *teacher, struct matvlm_log_partition zt, int64_t n,
                                  float factor, float weight, float *gradient,
@@ -131,7 +137,7 @@ INLINE double divergence_of_kind(const float *student, struct matvlm_log_partiti
     const vf s = log_probability(vf_load_some(student + i, n - i), zs, factor);
     const vf t = log_probability(vf_load_some(teacher + i, n - i), zt, factor);
     const vf slope = column_gradient(s, t, vf_set((float)mean), kind);
-    vf_store_some(gradient + i, slope * weight, n - i);
+    vf_store_some(gradient + i, without_dust(slope * weight), n - i);
   }
   return value;
 }
@@ -156,7 +162,7 @@ static void add_softmax(const float *x, struct matvlm_log_partition z, int64_t n
                         float *y) {
   for (int64_t i = 0; i < n; i += LANES) {
     const vf p = vf_exp(log_probability(vf_load_some(x + i, n - i), z, 1.0f));
-    vf_store_some(y + i, vf_load_some(y + i, n - i) + weight * p, n - i);
+    vf_store_some(y + i, without_dust(vf_load_some(y + i, n - i) + weight * p), n - i);
   }
 }
 
