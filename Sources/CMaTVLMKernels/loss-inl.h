@@ -125,6 +125,10 @@ INLINE double divergence_of_kind(const float *student, struct matvlm_log_partiti
       const vf s = log_probability(vf_load_some(student + i, end - i), zs, factor);
       const vf t = log_probability(vf_load_some(teacher + i, end - i), zt, factor);
       const struct column_terms terms = column_terms(s, t, kind);
+      if (gradient && kind == MATVLM_FORWARD) {  // needs no mean
+        const vf slope = column_gradient(s, t, vf_set(0), kind);
+        vf_store_some(gradient + i, without_dust(slope * weight), end - i);
+      }
       const vi inside = first_lanes(end - i);
       values += vf_from_bits(vf_bits(terms.value) & inside);
       means += vf_from_bits(vf_bits(terms.mean) & inside);
@@ -132,7 +136,7 @@ INLINE double divergence_of_kind(const float *student, struct matvlm_log_partiti
     value += vf_sum(values);
     mean += vf_sum(means);
   }
-  if (!gradient) return value;
+  if (!gradient || kind == MATVLM_FORWARD) return value;
   for (int64_t i = 0; i < n; i += LANES) {
     const vf s = log_probability(vf_load_some(student + i, n - i), zs, factor);
     const vf t = log_probability(vf_load_some(teacher + i, n - i), zt, factor);
