@@ -52,10 +52,17 @@ let package = Package(
       ]),
 
     .target(
-      name: "MaTVLMTestSupport", dependencies: ["MaTVLMCore"], path: "Tests/MaTVLMTestSupport"),
-    .testTarget(name: "MaTVLMTensorTests", dependencies: ["MaTVLMTensor", "MaTVLMTestSupport"]),
-    .testTarget(name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"]),
-    .testTarget(name: "MaTVLMImagesTests", dependencies: ["MaTVLMImages", "MaTVLMTestSupport"]),
+      name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor"], path: "Tests/MaTVLMTestSupport"),
+    .testTarget(
+      name: "MaTVLMTensorTests",
+      dependencies: ["MaTVLMTensor", "CMaTVLMKernels", "MaTVLMTestSupport"],
+      resources: [.copy("Fixtures")]),
+    .testTarget(
+      name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"],
+      resources: [.copy("Fixtures")]),
+    .testTarget(
+      name: "MaTVLMImagesTests", dependencies: ["MaTVLMImages", "MaTVLMTestSupport"],
+      resources: [.copy("Fixtures")]),
     .testTarget(
       name: "MaTVLMTransformerTests", dependencies: ["MaTVLMTransformer", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMMambaTests", dependencies: ["MaTVLMMamba", "MaTVLMTestSupport"]),
