@@ -37,7 +37,8 @@ struct BenchDistill: ParsableCommand {
   func run() throws {
     machine.apply()
     var sizes = ModelSizes()
-    (sizes.hidden, sizes.intermediate, sizes.layers, sizes.heads) = (hidden, 4 * hidden, layers, heads)
+    (sizes.hidden, sizes.intermediate) = (hidden, 4 * hidden)
+    (sizes.layers, sizes.heads) = (layers, heads)
     (sizes.vocabulary, sizes.endToken) = (vocab, 0)
     // As the PyTorch program that this is measured beside.
     sizes.rotaryFactor = hidden / heads == 80 ? 0.4 : 0.5

@@ -144,7 +144,8 @@ public struct HybridDecoder: Layer {
     _ x: Tensor, _ segments: Segments, states: inout [DecodingState]
   ) -> Tensor {
     require(
-      states.count == segments.count, "decoding: \(states.count) states, \(segments.count) segments")
+      states.count == segments.count, "decoding: \(states.count) states, \(segments.count) segments"
+    )
     let layout = SequenceLayout(segments, past: states.map(\.position), on: x.device)
     var x = x
     for (index, block) in blocks.enumerated() {
