@@ -55,7 +55,9 @@ let package = Package(
       name: "MaTVLMTestSupport", dependencies: ["MaTVLMCore"], path: "Tests/MaTVLMTestSupport"),
     .testTarget(name: "MaTVLMTensorTests", dependencies: ["MaTVLMTensor", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"]),
-    .testTarget(name: "MaTVLMImagesTests", dependencies: ["MaTVLMImages", "MaTVLMTestSupport"]),
+    .testTarget(
+      name: "MaTVLMImagesTests", dependencies: ["MaTVLMImages", "MaTVLMTestSupport"],
+      resources: [.copy("Fixtures")]),
     .testTarget(
       name: "MaTVLMTransformerTests", dependencies: ["MaTVLMTransformer", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMMambaTests", dependencies: ["MaTVLMMamba", "MaTVLMTestSupport"]),

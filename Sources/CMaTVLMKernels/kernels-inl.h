@@ -1,0 +1,19 @@
+// Every kernel, compiled for the instruction set of the including file, and their table.
+#include "vector.h"
+
+#include "half.h"
+
+#include "elementwise-inl.h"
+#include "loss-inl.h"
+#include "matrix-inl.h"
+#include "normalize-inl.h"
+#include "sequence-inl.h"
+
+const struct matvlm_kernels KERNELS = {
+    .name = KERNELS_NAME,
+    .elementwise = ELEMENTWISE_KERNELS,
+    .normalize = NORMALIZE_KERNELS,
+    .matrix = MATRIX_KERNELS,
+    .sequence = SEQUENCE_KERNELS,
+    .loss = LOSS_KERNELS,
+};

@@ -1,0 +1,1 @@
+#define SEQUENCE_KERNELS {0}

@@ -1,0 +1,18 @@
+import MaTVLMTensor
+
+/// What a decoder remembers of one sequence. Copying the struct shares what mixers wrote in place,
+/// ``copy()`` does not.
+public struct DecodingState: Sendable {
+  /// One for each block.
+  var mixers: [MixerState]
+  /// Rows seen so far, image tokens counted in.
+  public internal(set) var position: Int
+
+  /// Bytes of device memory held.
+  public var byteCount: Int { mixers.reduce(0) { $0 + $1.byteCount } }
+
+  /// A state of the same values that shares nothing with this one.
+  public func copy() -> DecodingState {
+    DecodingState(mixers: mixers.map { $0.copy() }, position: position)
+  }
+}

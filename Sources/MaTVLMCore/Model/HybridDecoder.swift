@@ -1,0 +1,162 @@
+import MaTVLMDistillation
+import MaTVLMMamba
+import MaTVLMTensor
+import MaTVLMTransformer
+
+/// A Phi-2 decoder whose blocks mix with attention or with Mamba-2. The teacher is the case where
+/// every mixer is attention; a student shares all its other parameters.
+public struct HybridDecoder: Layer {
+  public let configuration: PhiConfiguration
+  public let embedding: Embedding
+  public private(set) var blocks: [DecoderBlock]
+  public let finalNorm: LayerNorm
+  public let head: Linear
+
+  /// Reads `model` and `lm_head`.
+  ///
+  /// - Parameters:
+  ///   - source: `language_model` of a checkpoint.
+  ///   - mamba: the mixers of `mambaLayers`.
+  ///   - mambaLayers: which blocks have a Mamba-2 mixer in place of attention.
+  /// - Throws: when a tensor is missing or has another shape.
+  public init(
+    _ source: ParameterSource, _ configuration: PhiConfiguration,
+    mamba: Mamba2Configuration? = nil, mambaLayers: Set<Int> = []
+  ) throws {
+    self.configuration = configuration
+    let model = source["model"]
+    let width = configuration.hiddenSize
+    embedding = try Embedding(
+      model["embed_tokens"], rows: configuration.vocabularySize, width: width)
+    let rotary = RotaryEmbedding(
+      width: configuration.rotaryWidth, base: configuration.ropeTheta, on: source.device)
+    blocks = try (0..<configuration.layers).map { index in
+      let layer = model["layers"][index]
+      let mixer: Mixer =
+        if let mamba, mambaLayers.contains(index) {
+          .mamba(try Mamba2Mixer(mamba, layer["mamba"]))
+        } else {
+          .attention(try PhiAttention(layer["self_attn"], configuration, rotary: rotary))
+        }
+      return DecoderBlock(
+        norm: try LayerNorm(
+          layer["input_layernorm"], width: width, epsilon: configuration.layerNormEpsilon),
+        mixer: mixer,
+        mlp: try MLP(
+          layer["mlp"], width: width, intermediate: configuration.intermediateSize,
+          activation: configuration.activation))
+    }
+    finalNorm = try LayerNorm(
+      model["final_layernorm"], width: width, epsilon: configuration.layerNormEpsilon)
+    head = try Linear(source["lm_head"], inputs: width, outputs: configuration.vocabularySize)
+  }
+
+  /// A decoder that shares everything but the mixers of `layers`, which are seeded from the
+  /// attention that they replace (arXiv:2503.13440, section 3.2).
+  ///
+  /// - Parameters:
+  ///   - layers: blocks that still have attention.
+  ///   - seed: draws what the seeding does not copy; each layer draws its own.
+  /// - Precondition: every layer exists and has attention.
+  public func replacingAttention(
+    at layers: [Int], with mamba: Mamba2Configuration, _ seeding: AttentionSeeding, seed: UInt64
+  ) -> HybridDecoder {
+    var student = self
+    for layer in layers {
+      guard blocks.indices.contains(layer), case .attention(let attention) = blocks[layer].mixer
+      else { preconditionFailure("replacingAttention: layer \(layer) has no attention") }
+      let mixer = Mamba2Mixer(
+        mamba, named: "language_model.model.layers.\(layer).mamba",
+        seededFrom: AttentionProjections(
+          query: attention.query, key: attention.key, value: attention.value,
+          output: attention.output),
+        seeding, seed: seed)
+      student.blocks[layer].mixer = .mamba(mixer)
+    }
+    return student
+  }
+
+  /// Which blocks mix with Mamba-2.
+  public var mambaLayers: [Int] {
+    blocks.indices.filter { if case .mamba = blocks[$0].mixer { true } else { false } }
+  }
+
+  // MARK: Whole sequences
+
+  /// x [T, D], embedded → final rows [T, D], normed and ready for the head.
+  ///
+  /// - Parameter recompute: keeps only the input of each block for the gradient.
+  public func callAsFunction(_ x: Tensor, _ layout: SequenceLayout, recompute: Bool = false)
+    -> Tensor
+  {
+    finalNorm(
+      blocks.reduce(x) { x, block in
+        recompute ? recomputing(x, block.parameters) { block($0, layout) } : block(x, layout)
+      })
+  }
+
+  /// What a layer-wise loss compares: the normed input and the mixer's output of one block.
+  struct MixerRecord: Sendable {
+    let input: Tensor
+    let output: Tensor
+  }
+
+  /// Final rows as above, and a record of the mixers of `layers`.
+  func recordingMixers(_ x: Tensor, _ layout: SequenceLayout, of layers: Set<Int>)
+    -> (rows: Tensor, mixers: [Int: MixerRecord])
+  {
+    var x = x
+    var records: [Int: MixerRecord] = [:]
+    for (index, block) in blocks.enumerated() {
+      guard layers.contains(index) else {
+        x = block(x, layout)
+        continue
+      }
+      let n = block.norm(x)
+      let mixed = block.mixer(n, layout)
+      records[index] = MixerRecord(input: n, output: mixed)
+      x = x + mixed + block.mlp(n)
+    }
+    return (finalNorm(x), records)
+  }
+
+  /// Final rows with the matrix that makes logits of them.
+  func vocabularyHead(_ rows: Tensor) -> VocabularyHead {
+    VocabularyHead(rows: rows, weight: head.weight.value, bias: head.bias?.value)
+  }
+
+  // MARK: Sequences that go on
+
+  /// The state of one sequence before its first row.
+  /// - Parameter capacity: rows that fit before attention layers have to make room.
+  public func makeState(capacity: Int = 256) -> DecodingState {
+    let device = embedding.weight.value.device
+    return DecodingState(
+      mixers: blocks.map { $0.mixer.makeState(capacity: capacity, on: device) }, position: 0)
+  }
+
+  /// x [T, D], embedded rows that follow what the states have seen → final rows [T, D].
+  ///
+  /// - Parameters:
+  ///   - segments: rows of each sequence.
+  ///   - states: one for each segment, moved on.
+  public func callAsFunction(
+    _ x: Tensor, _ segments: Segments, states: inout [DecodingState]
+  ) -> Tensor {
+    precondition(
+      states.count == segments.count, "decoding: \(states.count) states, \(segments.count) segments")
+    let layout = SequenceLayout(segments, past: states.map(\.position), on: x.device)
+    var x = x
+    for (index, block) in blocks.enumerated() {
+      var mixers = states.map { $0.mixers[index] }
+      x = block(x, layout, states: &mixers)
+      for sequence in states.indices { states[sequence].mixers[index] = mixers[sequence] }
+    }
+    for sequence in states.indices { states[sequence].position += segments.lengths[sequence] }
+    return finalNorm(x)
+  }
+
+  public var parameters: [Parameter] {
+    embedding.parameters + blocks.flatMap(\.parameters) + finalNorm.parameters + head.parameters
+  }
+}

@@ -1,0 +1,84 @@
+import MaTVLMMamba
+import MaTVLMTensor
+import MaTVLMTransformer
+
+/// What moves information between the rows of a decoder block.
+public enum Mixer: Layer {
+  case attention(PhiAttention)
+  case mamba(Mamba2Mixer)
+
+  /// Whole sequences: x [T, D] → [T, D].
+  func callAsFunction(_ x: Tensor, _ layout: SequenceLayout) -> Tensor {
+    switch self {
+    case .attention(let attention): attention(x, layout)
+    case .mamba(let mamba): mamba(x, layout)
+    }
+  }
+
+  /// Sequences that go on, one state for each segment: x [T, D] → [T, D].
+  func callAsFunction(
+    _ x: Tensor, _ layout: SequenceLayout, states: inout [MixerState]
+  ) -> Tensor {
+    switch self {
+    case .attention(let attention):
+      var caches = states.map(\.keyValues)
+      defer { states = caches.map(MixerState.keyValues) }
+      return attention(x, layout, caches: &caches)
+    case .mamba(let mamba):
+      return mamba(x, layout, states: states.map(\.recurrent))
+    }
+  }
+
+  /// The state before the first row.
+  func makeState(capacity: Int, on device: Device) -> MixerState {
+    switch self {
+    case .attention(let attention): .keyValues(attention.makeCache(capacity: capacity, on: device))
+    case .mamba(let mamba): .recurrent(Mamba2State(mamba.configuration, on: device))
+    }
+  }
+
+  public var parameters: [Parameter] {
+    switch self {
+    case .attention(let attention): attention.parameters
+    case .mamba(let mamba): mamba.parameters
+    }
+  }
+}
+
+/// What one sequence leaves behind in one mixer.
+public enum MixerState: Sendable {
+  /// Grows with the sequence.
+  case keyValues(KeyValueCache)
+  /// The same size however long the sequence is.
+  case recurrent(Mamba2State)
+
+  /// Bytes of device memory held.
+  public var byteCount: Int {
+    switch self {
+    case .keyValues(let cache): cache.byteCount
+    case .recurrent(let state): state.byteCount
+    }
+  }
+
+  /// A state of the same values that shares nothing with this one.
+  public func copy() -> MixerState {
+    switch self {
+    case .keyValues(let cache): .keyValues(cache.copy())
+    case .recurrent(let state): .recurrent(state.copy())
+    }
+  }
+
+  fileprivate var keyValues: KeyValueCache {
+    guard case .keyValues(let cache) = self else {
+      preconditionFailure("decoding: the state of a Mamba-2 mixer given to attention")
+    }
+    return cache
+  }
+
+  fileprivate var recurrent: Mamba2State {
+    guard case .recurrent(let state) = self else {
+      preconditionFailure("decoding: the state of an attention layer given to a Mamba-2 mixer")
+    }
+    return state
+  }
+}

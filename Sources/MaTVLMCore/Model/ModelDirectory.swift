@@ -1,0 +1,112 @@
+import Foundation
+import MaTVLMTensor
+import MaTVLMText
+
+/// What a model on disk has beyond what is computed with.
+struct ModelOrigin: Sendable {
+  let directory: URL
+  let checkpoint: Checkpoint
+
+  /// How the folder's matrices are stored; new tensors are stored alike.
+  var storageType: DType {
+    checkpoint.tensor("language_model.model.embed_tokens.weight")?.type.parameterType ?? .float32
+  }
+
+  /// Tensors that publishers save and nothing here computes with: vision layers after the one whose
+  /// output is used, the tower's last norm and its pooling head.
+  static func isUncomputed(_ name: String, _ configuration: ModelConfiguration) -> Bool {
+    let tower = "vision_tower._vision_tower.vision_model."
+    guard name.hasPrefix(tower) else { return false }
+    let rest = name.dropFirst(tower.count)
+    if rest.hasPrefix("post_layernorm.") || rest.hasPrefix("head.") { return true }
+    guard rest.hasPrefix("encoder.layers."),
+      let layer = Int(rest.dropFirst("encoder.layers.".count).prefix { $0 != "." })
+    else { return false }
+    return (configuration.vision.usedLayers..<configuration.vision.layers).contains(layer)
+  }
+}
+
+extension VisionLanguageModel {
+  /// Reads a model folder in the authors' layout: `config.json`, for a hybrid `mamba_config.json`,
+  /// safetensors, tokenizer files. Matrices are used where they lie in the mapped files.
+  ///
+  /// - Throws: when a file is missing or damaged, a key cannot be used, or a tensor is missing,
+  ///   unexpected or of another shape; nothing is half loaded.
+  public static func load(_ directory: URL, on device: Device = .cpu) throws -> VisionLanguageModel {
+    let configuration = try ModelConfiguration(directory: directory)
+    let tokenizer = try Tokenizer.load(directory)
+    let checkpoint = try Checkpoint.open(directory)
+    let model = try VisionLanguageModel(
+      configuration, checkpoint.source(on: device), tokenizer: tokenizer,
+      origin: ModelOrigin(directory: directory, checkpoint: checkpoint))
+    try checkpoint.requireNothingUnexpected { ModelOrigin.isUncomputed($0, configuration) }
+    try model.checkTokenizer(directory)
+    return model
+  }
+
+  private func checkTokenizer(_ directory: URL) throws {
+    let vocabulary = configuration.text.vocabularySize
+    guard tokenizer.vocabularySize <= vocabulary else {
+      throw ConfigurationError.wrong(
+        file: configuration.source.file, key: "vocab_size",
+        expected: "at least the \(tokenizer.vocabularySize) tokens of the tokenizer",
+        found: "\(vocabulary)")
+    }
+  }
+
+  /// Writes a model folder in the authors' layout, whole or not at all.
+  ///
+  /// - Parameters:
+  ///   - type: how tensors are stored; nil: as the folder that the model came from, or float32.
+  ///   - replacing: whether an existing folder may be replaced.
+  ///   - extra: writes more files into the folder before it gets its name.
+  /// - Throws: when the folder cannot be written; an existing one is then left as it was.
+  public func save(
+    to directory: URL, as type: DType? = nil, replacing: @escaping (URL) -> Bool = { _ in false },
+    extra: (URL) throws -> Void = { _ in }
+  ) throws {
+    try AtomicFolder.write(to: directory, replacing: replacing) { folder in
+      try write(into: folder, as: type ?? origin?.storageType ?? .float32)
+      try extra(folder)
+    }
+  }
+
+  /// Writes the model's files into an existing folder.
+  func write(into folder: URL, as type: DType) throws {
+    try savedConfiguration(as: type).text()
+      .write(to: folder.appendingPathComponent("config.json"))
+    if let mamba = configuration.mamba {
+      try JSONValue.object(mamba.values).text()
+        .write(to: folder.appendingPathComponent("mamba_config.json"))
+    }
+    try writeTokenizer(into: folder)
+    try Checkpoint.write(tensors(as: type), to: folder)
+  }
+
+  private func writeTokenizer(into folder: URL) throws {
+    guard let origin else { return try tokenizer.write(to: folder) }
+    for file in Tokenizer.files(in: origin.directory) {
+      try FileManager.default.copyItem(
+        at: file, to: folder.appendingPathComponent(file.lastPathComponent))
+    }
+  }
+
+  /// Everything that is computed with, then what is only carried along.
+  private func tensors(as type: DType) -> [CheckpointTensor] {
+    let computed = parameters.map { CheckpointTensor($0, as: type) }
+    guard let origin else { return computed }
+    let carried = origin.checkpoint.unused.filter {
+      ModelOrigin.isUncomputed($0.name, configuration)
+    }
+    return computed + carried
+  }
+
+  private func savedConfiguration(as type: DType) -> JSONValue {
+    var values = configuration.source.values
+    values["torch_dtype"] = .string(type.rawValue)
+    if configuration.mamba != nil, values["hybrid_model_name_or_path"] == nil {
+      values["hybrid_model_name_or_path"] = .null
+    }
+    return .object(values)
+  }
+}

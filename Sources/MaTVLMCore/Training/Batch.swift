@@ -1,0 +1,52 @@
+import MaTVLMImages
+import MaTVLMTensor
+import MaTVLMText
+
+/// A sample as a model reads it.
+struct TrainingExample: Sendable {
+  let id: String
+  /// −200 where the picture stands.
+  let ids: [Int]
+  /// −100 where nothing is to be learned.
+  let labels: [Int]
+  let picture: RGBImage?
+
+  /// - Throws: ``SampleError`` when the picture and the placeholders do not match, or labels cannot
+  ///   be told from the prompt.
+  init(_ sample: TrainingSample, for model: VisionLanguageModel) throws {
+    let template = PromptTemplate.phi
+    let text = template.trainingText(sample.turns)
+    let ids = template.encode(text, with: model.tokenizer)
+    do {
+      labels = try template.labels(for: text, ids: ids, tokenizer: model.tokenizer)
+    } catch {
+      throw SampleError(id: sample.id, reason: "\(error)")
+    }
+    let placeholders = ids.count { $0 == PromptTemplate.imageTokenID }
+    guard placeholders == (sample.picture == nil ? 0 : 1) else {
+      let pictures = sample.picture == nil ? "no picture" : "one picture"
+      throw SampleError(id: sample.id, reason: "\(placeholders) <image> and \(pictures)")
+    }
+    id = sample.id
+    self.ids = ids
+    picture = sample.picture
+  }
+}
+
+/// Examples that go through the model together, packed end to end.
+struct Batch: Sendable {
+  let spliced: SplicedSequences
+  let pictures: [RGBImage]
+  let ids: [String]
+
+  init(_ examples: [TrainingExample], for model: VisionLanguageModel) {
+    let limit = model.configuration.maximumLength
+    // The authors cut twice: ids before pictures are put in, and rows after (specification A.10).
+    spliced = model.splice(
+      examples.map { Array($0.ids.prefix(limit)) },
+      labels: examples.map { Array($0.labels.prefix(limit)) }, maximumLength: limit)
+    pictures = examples.filter { $0.ids.prefix(limit).contains(PromptTemplate.imageTokenID) }
+      .compactMap(\.picture)
+    ids = examples.map(\.id)
+  }
+}

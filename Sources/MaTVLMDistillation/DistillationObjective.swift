@@ -1,0 +1,41 @@
+import MaTVLMTensor
+
+/// What distillation minimises, per sequence (MaTVLM, arXiv:2503.13440, section 3.3):
+/// layerWeight · Σ ‖mixer − attention‖ + logitWeight · divergence + labelWeight · cross-entropy.
+public struct DistillationObjective: Codable, Sendable, Hashable {
+  /// How the rows of a sequence count.
+  public enum Reduction: String, Codable, Sendable, Hashable, CaseIterable {
+    /// The authors' code with one sequence per process: divergences and squared differences are
+    /// summed over all rows; the teacher's argmax is averaged.
+    case authors
+    /// The mean over the sequence's rows, so that long sequences count as much as short ones.
+    case tokenMean = "token-mean"
+  }
+
+  /// α, of the replaced layers' distances.
+  public var layerWeight: Float = 1
+  /// β, of the divergence between the distributions of student and teacher.
+  public var logitWeight: Float = 1
+  /// γ, of the cross-entropy of the answers' tokens; the paper leaves it out.
+  public var labelWeight: Float = 0
+  public var temperature: Float = 1
+  public var divergence = Divergence.forward
+  public var reduction = Reduction.authors
+
+  public init() {}
+}
+
+/// What one group of sequences lost: sums over its sequences, unweighted.
+public struct LossSums: Sendable, Hashable {
+  public var layer: Double = 0
+  public var logits: Double = 0
+  public var labels: Double = 0
+
+  public init() {}
+
+  public static func += (a: inout LossSums, b: LossSums) {
+    a.layer += b.layer
+    a.logits += b.logits
+    a.labels += b.labels
+  }
+}

@@ -1,0 +1,107 @@
+import MaTVLMTensor
+
+/// The Mamba-2 mixer of MaTVLM, in the shape of the attention that it replaces: one class for
+/// training and for decoding (the authors' `mamba2/hybrid_mamba_layer.py`).
+///
+/// Rows of `in_proj` are z | x | B | C | Δ. The convolution and its SiLU act on x, B and C; the scan
+/// on all but z; then comes the gate, silu(z), and after it the norm of each head.
+public struct Mamba2Mixer: Layer {
+  public let configuration: Mamba2Configuration
+  /// [z | x | B | C | Δ, D]
+  public let inputProjection: Linear
+  /// [x | B | C, 1, K]; the last tap is the present row.
+  public let convolutionWeight: Parameter
+  /// [x | B | C]
+  public let convolutionBias: Parameter
+  /// A = −exp(aLog): [H]
+  public let aLog: Parameter
+  /// How much of x passes by the scan: [H]
+  public let skip: Parameter
+  /// Added to Δ before softplus: [H]
+  public let stepBias: Parameter
+  /// [D]
+  public let normWeight: Parameter
+  public let outputProjection: Linear
+
+  /// Reads a mixer in the authors' names.
+  ///
+  /// Biases of the projections are taken when the file has them, whatever the configuration says:
+  /// the authors' own reader ignores `is_bias`.
+  /// - Throws: when a tensor is missing or has another shape.
+  public init(_ configuration: Mamba2Configuration, _ source: ParameterSource) throws {
+    let width = configuration.modelWidth
+    let bias = configuration.hasProjectionBias || source.contains("in_proj.bias")
+    let initial = MixerInitialization(configuration)
+    self.configuration = configuration
+    inputProjection = Linear(
+      weight: try source["in_proj"].matrix(
+        "weight", [configuration.projectionWidth, width], initial.projection),
+      bias: bias
+        ? try source["in_proj"].vector("bias", configuration.projectionWidth, initial.projection)
+        : nil)
+    convolutionWeight = try source["conv1d"].vector(
+      "weight", shape: [configuration.convolutionWidth, 1, configuration.taps],
+      initial.convolution)
+    convolutionBias = try source["conv1d"].vector(
+      "bias", configuration.convolutionWidth, initial.convolution)
+    aLog = try source.vector("A_log", configuration.heads, initial.aLog)
+    skip = try source.vector("D", configuration.heads, .ones)
+    stepBias = try source.vector("dt_bias", configuration.heads, initial.stepBias)
+    normWeight = try source["norm"].vector("weight", configuration.innerWidth, .ones)
+    outputProjection = Linear(
+      weight: try source["out_proj"].matrix(
+        "weight", [width, configuration.innerWidth], initial.projection),
+      bias: bias ? try source["out_proj"].vector("bias", width, initial.projection) : nil)
+  }
+
+  /// Whole sequences from a zero state: u [T, D], already layer-normed → [T, D].
+  public func callAsFunction(_ u: Tensor, _ layout: SequenceLayout) -> Tensor {
+    let (z, xBC, dt) = project(u)
+    let convolved = causalConvolution(
+      xBC, convolutionWeight.value, convolutionBias.value, layout.segments)
+    let y = stateSpaceDuality(inputs(convolved, dt), configuration.geometry, layout.segments)
+    return gateNormProject(y, z)
+  }
+
+  /// Sequences that go on, one state for each segment: u [T, D] → [T, D].
+  public func callAsFunction(
+    _ u: Tensor, _ layout: SequenceLayout, states: [Mamba2State]
+  ) -> Tensor {
+    let (z, xBC, dt) = project(u)
+    let backend = u.backend
+    let convolved = backend.causalConvolution(
+      xBC, convolutionWeight.value, convolutionBias.value, layout.segments,
+      tails: states.map(\.tail))
+    let y = backend.stateSpaceDuality(
+      inputs(convolved, dt), configuration.geometry, layout.segments, states: states.map(\.state))
+    return gateNormProject(y, z)
+  }
+
+  /// z [T, inner], xBC [T, 2 · shared + inner], dt [T, H]
+  private func project(_ u: Tensor) -> (z: Tensor, xBC: Tensor, dt: Tensor) {
+    let parts = splitColumns(
+      inputProjection(u),
+      [configuration.innerWidth, configuration.convolutionWidth, configuration.heads])
+    return (parts[0], parts[1], parts[2])
+  }
+
+  private func inputs(_ convolved: Tensor, _ dt: Tensor) -> StateSpaceInputs {
+    let shared = configuration.sharedWidth
+    let parts = splitColumns(convolved, [shared, shared, configuration.innerWidth])
+    return StateSpaceInputs(
+      x: parts[0], b: parts[1], c: parts[2], dt: dt, dtBias: stepBias.value, aLog: aLog.value,
+      d: skip.value)
+  }
+
+  private func gateNormProject(_ y: Tensor, _ z: Tensor) -> Tensor {
+    outputProjection(
+      gatedRMSNorm(
+        y, gate: z, normWeight.value, groupWidth: configuration.stateWidth,
+        epsilon: Mamba2Configuration.normEpsilon))
+  }
+
+  public var parameters: [Parameter] {
+    [stepBias, aLog, skip] + inputProjection.parameters + [convolutionWeight, convolutionBias]
+      + [normWeight] + outputProjection.parameters
+  }
+}

@@ -1,0 +1,208 @@
+import CMaTVLMKernels
+import COpenBLAS
+
+/// Some consecutive rows of a float32 matrix.
+struct FloatRows: Sendable {
+  let matrix: Tensor
+  let range: Range<Int>
+
+  init(_ matrix: Tensor, _ range: Range<Int>) { (self.matrix, self.range) = (matrix, range) }
+  init(_ matrix: Tensor) { self.init(matrix, 0..<matrix.shape.rows) }
+
+  var count: Int { range.count }
+  var width: Int { matrix.shape.width }
+  /// Where row `index`, counted from the first of these rows, begins.
+  func row(_ index: Int) -> UnsafeMutablePointer<Float> {
+    matrix.floats + (range.lowerBound + index) * width
+  }
+}
+
+extension CPUBackend {
+  package func linear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) -> Tensor {
+    let (inputs, outputs) = Self.widths("linear", weight)
+    precondition(
+      x.shape == [x.shape.rows, inputs],
+      "linear: x is \(x.shape), weight takes width \(inputs)")
+    precondition(
+      bias.map { $0.shape == [outputs] } ?? true,
+      "linear: bias is \(bias?.shape ?? []), weight makes width \(outputs)")
+    let y = Tensor(uninitialized: [x.shape.rows, outputs], on: self)
+    multiply(FloatRows(x), weight, bias, into: FloatRows(y))
+    return y
+  }
+
+  package func linearInputGradient(_ dy: Tensor, _ weight: Tensor) -> Tensor {
+    let (inputs, outputs) = Self.widths("linearInputGradient", weight)
+    precondition(
+      dy.shape == [dy.shape.rows, outputs],
+      "linearInputGradient: dy is \(dy.shape), weight makes width \(outputs)")
+    let dx = Tensor(uninitialized: [dy.shape.rows, inputs], on: self)
+    multiplyBack(FloatRows(dy), weight, into: FloatRows(dx))
+    return dx
+  }
+
+  package func linearWeightGradient(_ dy: Tensor, _ x: Tensor) -> Tensor {
+    precondition(
+      dy.shape.dimensions.count == 2 && x.shape.dimensions.count == 2
+        && dy.shape.rows == x.shape.rows,
+      "linearWeightGradient: dy is \(dy.shape), x is \(x.shape)")
+    let (outputs, inputs) = (dy.shape.width, x.shape.width)
+    // Small matrices of weights have too few tiles for several threads: cut the rows as well.
+    let rowsOfPiece = outputs * inputs < 1 << 20 ? 512 : dy.shape.rows
+    let pieces = min(8, max(1, dy.shape.rows / max(1, rowsOfPiece)))
+    let sums = zeros([pieces, outputs, inputs], .float32)
+    addWeightGradient(FloatRows(dy), FloatRows(x), to: sums)
+    guard pieces > 1 else { return sums.reshaped([outputs, inputs]) }
+    let total = zeros([outputs, inputs], .float32)
+    addRows(sums, 0..<pieces, to: total)
+    return total
+  }
+
+  private static func widths(_ name: String, _ weight: Tensor) -> (inputs: Int, outputs: Int) {
+    precondition(
+      weight.shape.dimensions.count == 2 && weight.dtype.isFloatingPoint,
+      "\(name): weight is \(weight.dtype) \(weight.shape)")
+    return (weight.shape[1], weight.shape[0])
+  }
+
+  // MARK: Tiles
+
+  /// Fewer rows than this are multiplied by our kernels, which read each weight once as it is
+  /// stored; from here on BLAS is faster, unpacking 16-bit weights included.
+  private static func isFew(_ rows: Int, _ dtype: DType) -> Bool {
+    rows <= (dtype == .float32 ? 8 : 16)
+  }
+
+  /// The largest tile: 16-bit weights are unpacked once for each tile, so theirs has more rows.
+  private static func largestTile(_ dtype: DType) -> (rows: Int, columns: Int) {
+    dtype == .float32 ? (256, 512) : (1024, 256)
+  }
+
+  /// Columns, or rows, of a matrix of weights that are unpacked to float32 at once: with the
+  /// largest tile's 256, a panel that stays in the second-level cache.
+  private static let panelDepth = 1024
+
+  /// The panel [rows, columns] of a matrix of weights as float32, and its row stride.
+  private func withPanel(
+    _ weight: Tensor, _ rows: Range<Int>, _ columns: Range<Int>, scratch: Tensor?,
+    _ body: (_ panel: UnsafePointer<Float>, _ stride: Int) -> Void
+  ) {
+    let width = weight.shape.width
+    guard let scratch else {
+      body(weight.floats + rows.lowerBound * width + columns.lowerBound, width)
+      return
+    }
+    for (index, row) in rows.enumerated() {
+      copyFloats(
+        weight, from: row * width + columns.lowerBound, count: columns.count,
+        to: scratch.floats + index * columns.count)
+    }
+    body(scratch.floats, columns.count)
+  }
+
+  /// Runs `body` for pieces of `0..<depth`, with memory for a panel of 16-bit weights.
+  private func forEachPanel(
+    _ weight: Tensor, depth: Int, across: Int, _ body: (_ depths: Range<Int>, Tensor?) -> Void
+  ) {
+    guard weight.dtype != .float32 else {
+      body(0..<depth, nil)
+      return
+    }
+    let step = min(depth, Self.panelDepth)
+    let scratch = Tensor(uninitialized: [across, step], on: self)
+    for start in stride(from: 0, to: depth, by: max(1, step)) {
+      body(start..<min(depth, start + step), scratch)
+    }
+  }
+
+  // MARK: Products
+
+  /// y ← x weightᵀ + bias, for rows of x and y.
+  func multiply(_ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows) {
+    if Self.isFew(x.count, weight.dtype) {
+      multiplyFew(x, weight, bias, into: y)
+      return
+    }
+    let outputs = weight.shape.rows
+    let tiles = TileGrid(x.count, outputs, most: Self.largestTile(weight.dtype))
+    parallel(tiles.count) { [self] item in
+      let (rows, columns) = tiles[item]
+      for t in rows {
+        let part = y.row(t) + columns.lowerBound
+        if let bias {
+          part.update(from: bias.floats + columns.lowerBound, count: columns.count)
+        } else {
+          part.update(repeating: 0, count: columns.count)
+        }
+      }
+      forEachPanel(weight, depth: x.width, across: columns.count) { depths, scratch in
+        withPanel(weight, columns, depths, scratch: scratch) { panel, stride in
+          cblas_sgemm(
+            CblasRowMajor, CblasNoTrans, CblasTrans, Int32(rows.count), Int32(columns.count),
+            Int32(depths.count), 1, x.row(rows.lowerBound) + depths.lowerBound, Int32(x.width),
+            panel, Int32(stride), 1, y.row(rows.lowerBound) + columns.lowerBound, Int32(outputs))
+        }
+      }
+    }
+  }
+
+  /// The same for a few rows: the time it takes is the time to read the weights.
+  private func multiplyFew(
+    _ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
+  ) {
+    let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
+    let grain = max(4, 2 * Self.elementGrain / max(1, inputs) / 4 * 4)
+    parallel(outputs, grain: grain) { [self] range in
+      let (first, count) = (range.lowerBound * inputs, Int64(range.count))
+      let part = bias.map { UnsafePointer($0.floats + range.lowerBound) }
+      let result = y.row(0) + range.lowerBound
+      let (rows, width, stride) = (Int64(x.count), Int64(inputs), Int64(outputs))
+      switch weight.dtype {
+      case .bfloat16:
+        kernels.matrix.bf16_row_products(
+          x.row(0), rows, weight.halves + first, width, part, count, result, stride)
+      case .float16:
+        kernels.matrix.f16_row_products(
+          x.row(0), rows, weight.halves + first, width, part, count, result, stride)
+      case .float32, .int32:
+        kernels.matrix.float_row_products(
+          x.row(0), rows, weight.floats + first, width, part, count, result, stride)
+      }
+    }
+  }
+
+  /// dx ← dy weight, for rows of dy and dx.
+  func multiplyBack(_ dy: FloatRows, _ weight: Tensor, into dx: FloatRows) {
+    let inputs = weight.shape.width
+    let tiles = TileGrid(dy.count, inputs, most: Self.largestTile(weight.dtype))
+    parallel(tiles.count) { [self] item in
+      let (rows, columns) = tiles[item]
+      for t in rows { (dx.row(t) + columns.lowerBound).update(repeating: 0, count: columns.count) }
+      forEachPanel(weight, depth: dy.width, across: columns.count) { depths, scratch in
+        withPanel(weight, depths, columns, scratch: scratch) { panel, stride in
+          cblas_sgemm(
+            CblasRowMajor, CblasNoTrans, CblasNoTrans, Int32(rows.count), Int32(columns.count),
+            Int32(depths.count), 1, dy.row(rows.lowerBound) + depths.lowerBound, Int32(dy.width),
+            panel, Int32(stride), 1, dx.row(rows.lowerBound) + columns.lowerBound, Int32(inputs))
+        }
+      }
+    }
+  }
+
+  /// sums [pieces, O, I]: cuts the rows into as many parts, and adds dyᵀ x of each to its piece.
+  func addWeightGradient(_ dy: FloatRows, _ x: FloatRows, to sums: Tensor) {
+    let (pieces, inputs) = (sums.shape[0], x.width)
+    let tiles = TileGrid(dy.width, inputs, most: Self.largestTile(.float32))
+    let depth = (dy.count + pieces - 1) / pieces
+    parallel(pieces * tiles.count) { item in
+      let (rows, columns) = tiles[item % tiles.count]
+      let piece = item / tiles.count
+      let part = min(dy.count, piece * depth)..<min(dy.count, (piece + 1) * depth)
+      let sum = sums.floats + (piece * dy.width + rows.lowerBound) * inputs + columns.lowerBound
+      cblas_sgemm(
+        CblasRowMajor, CblasTrans, CblasNoTrans, Int32(rows.count), Int32(columns.count),
+        Int32(part.count), 1, dy.row(part.lowerBound) + rows.lowerBound, Int32(dy.width),
+        x.row(part.lowerBound) + columns.lowerBound, Int32(inputs), 1, sum, Int32(inputs))
+    }
+  }
+}

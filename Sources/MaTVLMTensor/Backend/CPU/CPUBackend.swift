@@ -1,0 +1,110 @@
+import CMaTVLMKernels
+import COpenBLAS
+import Foundation
+import Synchronization
+
+/// The processor: our kernels for its instruction set, OpenBLAS for large float32 products.
+///
+/// Work is cut into items whose bounds depend on shapes only, and each item is computed by one
+/// thread, so results are the same for every number of threads.
+package final class CPUBackend: Backend {
+  package static let shared = CPUBackend()
+
+  package let name = "cpu"
+  package let activationType = DType.float32
+  /// The kernels of one instruction set.
+  let kernels: matvlm_kernels
+  private let allocator = CPUAllocator(keptLimit: 1 << 30)
+  private let threadCount = Atomic<Int>(ProcessInfo.processInfo.activeProcessorCount)
+
+  /// - Parameter instructionSet: for tests; nil takes the fastest that this processor has, and an
+  ///   instruction set that it does not have gives nil.
+  package init?(_ instructionSet: matvlm_instruction_set) {
+    guard let kernels = matvlm_kernels_for(instructionSet) else { return nil }
+    self.kernels = kernels.pointee
+    openblas_set_num_threads(1)
+  }
+
+  private convenience init() { self.init(matvlm_best_instruction_set())! }
+
+  /// How many threads compute; at least one.
+  package var threads: Int {
+    get { threadCount.load(ordering: .relaxed) }
+    set { threadCount.store(max(1, newValue), ordering: .relaxed) }
+  }
+
+  /// Runs `body` for every item of `0..<items`, on as many threads as are set.
+  func parallel(_ items: Int, _ body: @Sendable (Int) -> Void) {
+    let workers = min(threads, items)
+    guard workers > 1 else {
+      for item in 0..<items { body(item) }
+      return
+    }
+    let next = Atomic<Int>(0)
+    DispatchQueue.concurrentPerform(iterations: workers) { _ in
+      while true {
+        let item = next.wrappingAdd(1, ordering: .relaxed).oldValue
+        guard item < items else { return }
+        body(item)
+      }
+    }
+  }
+
+  /// Runs `body` for ranges that cover `0..<count`, each of `grain` items but the last.
+  func parallel(_ count: Int, grain: Int, _ body: @Sendable (Range<Int>) -> Void) {
+    parallel((count + grain - 1) / grain) { item in
+      body(item * grain..<min(count, (item + 1) * grain))
+    }
+  }
+
+  // MARK: Memory
+
+  package func allocate(byteCount: Int) -> Memory { Memory(bits: allocator.allocate(byteCount)) }
+
+  package func free(_ memory: Memory, byteCount: Int) { allocator.free(memory.bits, byteCount) }
+
+  package func write(_ bytes: UnsafeRawBufferPointer, to memory: Memory, at offset: Int) {
+    guard let base = bytes.baseAddress else { return }
+    (memory.pointer + offset).copyMemory(from: base, byteCount: bytes.count)
+  }
+
+  package func read(_ memory: Memory, at offset: Int, into bytes: UnsafeMutableRawBufferPointer) {
+    guard let base = bytes.baseAddress else { return }
+    base.copyMemory(from: memory.pointer + offset, byteCount: bytes.count)
+  }
+
+  package func adopt(_ bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable) -> Storage {
+    Storage(
+      self, borrowing: Memory(bits: UInt(bitPattern: bytes.baseAddress)), byteCount: bytes.count,
+      from: owner)
+  }
+
+  package func zeros(_ shape: Shape, _ dtype: DType) -> Tensor {
+    let y = Tensor(uninitialized: shape, dtype, on: self)
+    memset(y.storage.memory.pointer, 0, shape.count * dtype.byteCount)
+    return y
+  }
+}
+
+extension Memory {
+  var pointer: UnsafeMutableRawPointer { UnsafeMutableRawPointer(bitPattern: bits)! }
+}
+
+extension Tensor {
+  /// The elements in this process's memory; only the CPU backend may ask.
+  var floats: UnsafeMutablePointer<Float> {
+    precondition(dtype == .float32, "\(shape) is \(dtype), not float32")
+    return storage.memory.pointer.assumingMemoryBound(to: Float.self)
+  }
+
+  /// The bits of bfloat16 or float16 elements.
+  var halves: UnsafeMutablePointer<UInt16> {
+    precondition(dtype.byteCount == 2, "\(shape) is \(dtype), not bfloat16 or float16")
+    return storage.memory.pointer.assumingMemoryBound(to: UInt16.self)
+  }
+
+  var int32s: UnsafeMutablePointer<Int32> {
+    precondition(dtype == .int32, "\(shape) is \(dtype), not int32")
+    return storage.memory.pointer.assumingMemoryBound(to: Int32.self)
+  }
+}

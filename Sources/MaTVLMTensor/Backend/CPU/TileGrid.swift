@@ -1,0 +1,41 @@
+/// A [rows, columns] product cut into tiles, each made by one thread: large enough for BLAS to be
+/// fast, small enough that there are some eight of them.
+struct TileGrid: Sendable {
+  let rows: Int
+  let columns: Int
+  private let tile: (rows: Int, columns: Int)
+
+  /// - Parameter most: the largest tile.
+  init(_ rows: Int, _ columns: Int, most: (rows: Int, columns: Int)) {
+    (self.rows, self.columns) = (rows, columns)
+    var tile = (rows: min(rows, most.rows), columns: min(columns, most.columns))
+    while Self.parts(rows, tile.rows) * Self.parts(columns, tile.columns) < 8
+      && max(tile.rows, tile.columns) > Self.least
+    {
+      if tile.rows > tile.columns {
+        tile.rows = (tile.rows + 1) / 2
+      } else {
+        tile.columns = (tile.columns + 1) / 2
+      }
+    }
+    self.tile = (Self.rounded(tile.rows), Self.rounded(tile.columns))
+  }
+
+  /// Sides are not halved below this.
+  private static let least = 96
+
+  private static func parts(_ extent: Int, _ side: Int) -> Int {
+    (extent + side - 1) / max(1, side)
+  }
+
+  /// A multiple of what BLAS computes in registers.
+  private static func rounded(_ side: Int) -> Int { max(16, (side + 15) / 16 * 16) }
+
+  var count: Int { Self.parts(rows, tile.rows) * Self.parts(columns, tile.columns) }
+
+  subscript(_ index: Int) -> (rows: Range<Int>, columns: Range<Int>) {
+    let across = Self.parts(columns, tile.columns)
+    let (row, column) = (index / across * tile.rows, index % across * tile.columns)
+    return (row..<min(rows, row + tile.rows), column..<min(columns, column + tile.columns))
+  }
+}

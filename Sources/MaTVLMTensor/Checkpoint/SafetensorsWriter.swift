@@ -1,0 +1,28 @@
+import Foundation
+
+/// Writes safetensors files; no more than a chunk of one tensor is in memory besides the tensors.
+public enum SafetensorsWriter {
+  /// Writes `tensors` in the order given. What ``SafetensorsFile`` reads, written again in the same
+  /// order with the same metadata, gives the same bytes, if the reference implementation wrote it.
+  ///
+  /// - Parameter metadata: free text; Transformers refuses files without `format`.
+  /// - Throws: ``CheckpointError/unwritable(path:code:)``; what was at `url` is untouched then.
+  /// - Precondition: no two tensors have one name, and none is called `__metadata__`.
+  public static func write(
+    _ tensors: [CheckpointTensor], metadata: [String: String] = ["format": "pt"], to url: URL
+  ) throws {
+    var names: Set<String> = ["__metadata__"]
+    for tensor in tensors {
+      precondition(names.insert(tensor.name).inserted, "SafetensorsWriter: two \(tensor.name)")
+    }
+    let entries = tensors.map {
+      SafetensorsFile.Entry(
+        name: $0.name, type: $0.type, shape: $0.shape, range: 0..<$0.byteCount)
+    }
+    let header = SafetensorsHeader(metadata: metadata, entries: entries).encoded()
+    try AtomicFile.write(to: url) { output in
+      try header.withUnsafeBytes(output.write)
+      for tensor in tensors { try tensor.forEachChunk(output.write) }
+    }
+  }
+}

@@ -1,0 +1,67 @@
+/// How many elements are converted at a time: bounds the memory that converting a large matrix
+/// takes beside the matrix itself.
+let conversionChunk = 1 << 22
+
+extension Tensor {
+  /// A tensor in memory of its own, from host bytes at any alignment.
+  init(
+    copying bytes: UnsafeRawBufferPointer, _ shape: Shape, _ dtype: DType,
+    on backend: any Backend
+  ) {
+    precondition(
+      bytes.count == shape.count * dtype.byteCount, "Tensor: \(bytes.count) bytes for \(shape)")
+    self.init(uninitialized: shape, dtype, on: backend)
+    backend.write(bytes, to: storage.memory, at: 0)
+  }
+
+  /// A tensor whose float32 values `fill` makes on the host, a chunk at a time and in order; the
+  /// device rounds them to `dtype`.
+  init(
+    filling shape: Shape, _ dtype: DType, on backend: any Backend,
+    by fill: (_ elements: Range<Int>, _ values: UnsafeMutableBufferPointer<Float>) -> Void
+  ) {
+    self.init(uninitialized: shape, dtype, on: backend)
+    let values = UnsafeMutableBufferPointer<Float>.allocate(
+      capacity: min(conversionChunk, shape.count))
+    defer { values.deallocate() }
+    for start in stride(from: 0, to: shape.count, by: conversionChunk) {
+      let elements = start..<min(start + conversionChunk, shape.count)
+      let part = UnsafeMutableBufferPointer(rebasing: values[..<elements.count])
+      fill(elements, part)
+      Tensor.converting(UnsafeRawBufferPointer(part), .float32, to: dtype, on: backend) {
+        backend.write($0, to: storage.memory, at: start * dtype.byteCount)
+      }
+    }
+  }
+
+  /// Hands the values, rounded to `dtype` by the device, to `body` as host bytes, in order and a
+  /// chunk at a time.
+  func forEachChunk(as dtype: DType, _ body: (UnsafeRawBufferPointer) throws -> Void) rethrows {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: min(conversionChunk, shape.count) * self.dtype.byteCount, alignment: 64)
+    defer { buffer.deallocate() }
+    for start in stride(from: 0, to: shape.count, by: conversionChunk) {
+      let count = min(conversionChunk, shape.count - start)
+      let part = UnsafeMutableRawBufferPointer(
+        rebasing: buffer[..<(count * self.dtype.byteCount)])
+      backend.read(storage.memory, at: start * self.dtype.byteCount, into: part)
+      try Tensor.converting(
+        UnsafeRawBufferPointer(part), self.dtype, to: dtype, on: backend, body)
+    }
+  }
+
+  private static func converting(
+    _ bytes: UnsafeRawBufferPointer, _ source: DType, to target: DType, on backend: any Backend,
+    _ body: (UnsafeRawBufferPointer) throws -> Void
+  ) rethrows {
+    guard source != target else { return try body(bytes) }
+    let count = bytes.count / source.byteCount
+    let converted = backend.convert(
+      Tensor(copying: bytes, [count], source, on: backend), to: target)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: count * target.byteCount, alignment: 64)
+    defer { buffer.deallocate() }
+    backend.read(converted.storage.memory, at: 0, into: buffer)
+    try body(UnsafeRawBufferPointer(buffer))
+  }
+}

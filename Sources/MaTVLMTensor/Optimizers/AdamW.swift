@@ -1,0 +1,79 @@
+import Foundation
+
+/// Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101), as
+/// `torch.optim.AdamW` computes it.
+public struct AdamW: Sendable {
+  public struct Configuration: Sendable, Hashable, Codable {
+    public var beta1: Float = 0.9
+    public var beta2: Float = 0.95
+    public var epsilon: Float = 1e-8
+    /// Taken off matrices only; vectors and biases never decay.
+    public var weightDecay: Float = 0.01
+
+    public init() {}
+  }
+
+  /// The running means of a parameter's gradient and of its square: float32, of its shape.
+  public struct Moments: Sendable {
+    public let first: Tensor
+    public let second: Tensor
+  }
+
+  public let configuration: Configuration
+  /// Updates made so far.
+  public private(set) var step = 0
+  /// The moments by parameter name; made at a parameter's first update.
+  public private(set) var moments: [String: Moments] = [:]
+
+  public init(_ configuration: Configuration = .init()) { self.configuration = configuration }
+
+  /// Continues from saved moments.
+  package init(_ configuration: Configuration, step: Int, moments: [String: Moments]) {
+    (self.configuration, self.step, self.moments) = (configuration, step, moments)
+  }
+
+  /// One step for every parameter that has a gradient.
+  ///
+  /// - Parameters:
+  ///   - gradients: of the loss; multiplied by `gradientScale` first.
+  ///   - gradientScale: the clipping factor, 1 for none.
+  public mutating func update(
+    _ parameters: [Parameter], with gradients: Gradients, learningRate: Float,
+    gradientScale: Float = 1
+  ) {
+    step += 1
+    let updates = parameters.compactMap { parameter -> AdamWUpdate? in
+      guard let gradient = gradients[parameter] else { return nil }
+      let moments = moments(of: parameter)
+      return AdamWUpdate(
+        value: parameter.value.detached, gradient: gradient, firstMoment: moments.first,
+        secondMoment: moments.second,
+        weightDecay: Self.decays(parameter) ? configuration.weightDecay : 0)
+    }
+    guard let backend = updates.first?.value.backend else { return }
+    backend.adamW(updates, stepConstants(learningRate, gradientScale))
+  }
+
+  /// Whether weight decay applies: to tensors of more than one dimension that are not biases.
+  public static func decays(_ parameter: Parameter) -> Bool {
+    parameter.shape.dimensions.count > 1 && !parameter.name.hasSuffix("bias")
+  }
+
+  private mutating func moments(of parameter: Parameter) -> Moments {
+    if let existing = moments[parameter.name] { return existing }
+    let device = parameter.value.device
+    let fresh = Moments(
+      first: .zeros(parameter.shape, on: device), second: .zeros(parameter.shape, on: device))
+    moments[parameter.name] = fresh
+    return fresh
+  }
+
+  private func stepConstants(_ learningRate: Float, _ gradientScale: Float) -> AdamWStep {
+    // In double: float32 powers near 1 lose the digits that matter here.
+    func correction(_ beta: Float) -> Float { Float(1 - pow(Double(beta), Double(step))) }
+    return AdamWStep(
+      learningRate: learningRate, beta1: configuration.beta1, beta2: configuration.beta2,
+      epsilon: configuration.epsilon, correction1: correction(configuration.beta1),
+      correction2: correction(configuration.beta2), gradientScale: gradientScale)
+  }
+}

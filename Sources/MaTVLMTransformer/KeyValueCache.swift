@@ -1,0 +1,48 @@
+import MaTVLMTensor
+
+/// Keys and values of one sequence in one attention layer. Rows are added in place; copying the
+/// struct shares them, ``copy()`` does not.
+public struct KeyValueCache: Sendable {
+  /// [capacity, G·P]; the first ``count`` rows are in use.
+  package private(set) var keys: Tensor
+  package private(set) var values: Tensor
+  /// Rows in use.
+  public private(set) var count = 0
+
+  init(width: Int, capacity: Int, on device: Device) {
+    let type = device.backend.activationType
+    keys = .zeros([capacity, width], type, on: device)
+    values = .zeros([capacity, width], type, on: device)
+  }
+
+  public var capacity: Int { keys.shape.rows }
+
+  /// Bytes of device memory held.
+  public var byteCount: Int { 2 * keys.shape.count * keys.dtype.byteCount }
+
+  /// Makes room for `rows` more rows; grows by half at least, so that long answers copy rarely.
+  mutating func reserve(_ rows: Int) {
+    guard count + rows > capacity else { return }
+    let grown = max(count + rows, capacity + capacity / 2)
+    let old = Tensor(indices: Array(0..<capacity), on: keys.device)
+    keys = keys.backend.scatterAddRows(keys, old, count: grown)
+    values = values.backend.scatterAddRows(values, old, count: grown)
+  }
+
+  mutating func advance(_ rows: Int) { count += rows }
+
+  /// Forgets all but the first `count` rows.
+  /// - Precondition: there are that many.
+  public mutating func truncate(to count: Int) {
+    precondition(0...self.count ~= count, "KeyValueCache: \(self.count) rows cut to \(count)")
+    self.count = count
+  }
+
+  /// A cache of the same rows that shares nothing with this one.
+  public func copy() -> KeyValueCache {
+    var copy = self
+    copy.keys = keys.backend.convert(keys, to: keys.dtype)
+    copy.values = values.backend.convert(values, to: values.dtype)
+    return copy
+  }
+}
