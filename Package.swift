@@ -34,7 +34,8 @@ let package = Package(
     .target(name: "MaTVLMTransformer", dependencies: ["MaTVLMTensor", "MaTVLMImages"]),
     .target(name: "MaTVLMMamba", dependencies: ["MaTVLMTensor"]),
     .target(name: "MaTVLMDistillation", dependencies: ["MaTVLMTensor"]),
-    .target(name: "MaTVLMCUDA", dependencies: ["MaTVLMTensor"]),
+    .target(name: "CMaTVLMCUDASources", exclude: ["Kernels"]),
+    .target(name: "MaTVLMCUDA", dependencies: ["CMaTVLMCUDASources", "MaTVLMTensor"]),
     .target(name: "MaTVLMShapes", dependencies: ["MaTVLMImages"]),
 
     // The assembled model, and the command.

@@ -14,12 +14,12 @@ __device__ __forceinline__ float preactivation(
   return sum;
 }
 
-// y [T, C]; tails: null or the address of each segment's float32 [K − 1, C]. Grid: (⌈C/256⌉, T).
+// y [T, C]; tails: null or the address of each segment's float32 [K − 1, C]. Grid: (T, ⌈C/256⌉).
 extern "C" __global__ void causalConvolution(
     Element *y, const Element *x, const float *weight, const float *bias, const u64 *tails,
     const int *owners, const int *starts, int channels, int taps) {
   beginKernel();
-  const int c = blockIdx.x * blockDim.x + threadIdx.x, t = blockIdx.y;
+  const int c = blockIdx.y * blockDim.x + threadIdx.x, t = blockIdx.x;
   if (c >= channels) return;
   const int segment = owners[t];
   const float *tail = tails ? (const float *)tails[segment] : nullptr;
@@ -43,12 +43,12 @@ extern "C" __global__ void updateTails(
   }
 }
 
-// dPre float32 [T, C] ← dy silu′(preactivation). Grid: (⌈C/256⌉, T).
+// dPre float32 [T, C] ← dy silu′(preactivation). Grid: (T, ⌈C/256⌉).
 extern "C" __global__ void convolutionPreGradient(
     float *dPre, const Element *dy, const Element *x, const float *weight, const float *bias,
     const int *owners, const int *starts, int channels, int taps) {
   beginKernel();
-  const int c = blockIdx.x * blockDim.x + threadIdx.x, t = blockIdx.y;
+  const int c = blockIdx.y * blockDim.x + threadIdx.x, t = blockIdx.x;
   if (c >= channels) return;
   float p = preactivation(x, weight, bias, nullptr, t, starts[owners[t]], c, channels, taps);
   float s = sigmoid(p);
@@ -56,12 +56,12 @@ extern "C" __global__ void convolutionPreGradient(
   dPre[i] = toFloat(dy[i]) * s * (1.0f + p * (1.0f - s));
 }
 
-// dx [T, C] ← Σ_k weight[c, k] dPre[t + K − 1 − k, c] within the segment. Grid: (⌈C/256⌉, T).
+// dx [T, C] ← Σ_k weight[c, k] dPre[t + K − 1 − k, c] within the segment. Grid: (T, ⌈C/256⌉).
 extern "C" __global__ void convolutionInputGradient(
     Element *dx, const float *dPre, const float *weight, const int *owners, const int *starts,
     int channels, int taps) {
   beginKernel();
-  const int c = blockIdx.x * blockDim.x + threadIdx.x, t = blockIdx.y;
+  const int c = blockIdx.y * blockDim.x + threadIdx.x, t = blockIdx.x;
   if (c >= channels) return;
   const int end = starts[owners[t] + 1];
   float sum = 0;

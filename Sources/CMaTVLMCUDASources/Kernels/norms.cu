@@ -75,13 +75,13 @@ extern "C" __global__ void layerNormParameterGradient(
   dBias[(i64)blockIdx.y * width + d] = biasSum;
 }
 
-// y x gate [T, D], weight float32 [D]. Grid: (D / group, T); the block is one group.
+// y x gate [T, D], weight float32 [D]. Grid: (T, D / group); the block is one group.
 extern "C" __global__ void gatedRMSNorm(
     Element *y, const Element *x, const Element *gate, const float *weight, int width, int group,
     float epsilon) {
   beginKernel();
-  const i64 base = (i64)blockIdx.y * width + (i64)blockIdx.x * group;
-  weight += (i64)blockIdx.x * group;
+  const i64 base = (i64)blockIdx.x * width + (i64)blockIdx.y * group;
+  weight += (i64)blockIdx.y * group;
   float sum = 0;
   for (int d = threadIdx.x; d < group; d += blockDim.x) {
     float z = toFloat(gate[base + d]), g = toFloat(x[base + d]) * z * sigmoid(z);
@@ -94,13 +94,13 @@ extern "C" __global__ void gatedRMSNorm(
   }
 }
 
-// dx dGate [T, D]; inverses float32 [T, D / group] ← 1/√(mean(g²) + ε). Grid: (D / group, T).
+// dx dGate [T, D]; inverses float32 [T, D / group] ← 1/√(mean(g²) + ε). Grid: (T, D / group).
 extern "C" __global__ void gatedRMSNormGradient(
     Element *dx, Element *dGate, float *inverses, const Element *dy, const Element *x,
     const Element *gate, const float *weight, int width, int group, float epsilon) {
   beginKernel();
-  const i64 base = (i64)blockIdx.y * width + (i64)blockIdx.x * group;
-  weight += (i64)blockIdx.x * group;
+  const i64 base = (i64)blockIdx.x * width + (i64)blockIdx.y * group;
+  weight += (i64)blockIdx.y * group;
   float squares = 0, products = 0;
   for (int d = threadIdx.x; d < group; d += blockDim.x) {
     float z = toFloat(gate[base + d]), g = toFloat(x[base + d]) * z * sigmoid(z);
@@ -118,7 +118,7 @@ extern "C" __global__ void gatedRMSNormGradient(
     assign(dx[base + d], dg * z * s);
     assign(dGate[base + d], dg * v * s * (1.0f + z * (1.0f - s)));
   }
-  if (threadIdx.x == 0) inverses[(i64)blockIdx.y * gridDim.x + blockIdx.x] = inverse;
+  if (threadIdx.x == 0) inverses[(i64)blockIdx.x * gridDim.y + blockIdx.y] = inverse;
 }
 
 // Partial sums over a slab of rows: dWeight float32 [slabs, D]. Grid: (⌈D/256⌉, slabs).

@@ -46,14 +46,14 @@ extern "C" __global__ void scatterAddRows(
   }
 }
 
-// y[r, yColumn …< yColumn + width] ← x[r, xColumn …], or zeros where x is null. Grid: (⌈width/1024⌉, T).
+// y[r, yColumn …< yColumn + width] ← x[r, xColumn …], or zeros where x is null. Grid: (T, ⌈width/1024⌉).
 extern "C" __global__ void copyColumns(
     Element *y, i64 yStride, i64 yColumn, const Element *x, i64 xStride, i64 xColumn, int width) {
   beginKernel();
-  y += blockIdx.y * yStride + yColumn;
-  if (x) x += blockIdx.y * xStride + xColumn;
-  int end = min(width, (int)(blockIdx.x + 1) * 1024);
-  for (int d = blockIdx.x * 1024 + threadIdx.x; d < end; d += blockDim.x)
+  y += blockIdx.x * yStride + yColumn;
+  if (x) x += blockIdx.x * xStride + xColumn;
+  int end = min(width, (int)(blockIdx.y + 1) * 1024);
+  for (int d = blockIdx.y * 1024 + threadIdx.x; d < end; d += blockDim.x)
     y[d] = x ? x[d] : element(0);
 }
 

@@ -16,6 +16,9 @@ package protocol Backend: AnyObject, Sendable {
   var name: String { get }
   /// The type of activations: what `linear` takes and returns.
   var activationType: DType { get }
+  /// What made the device fail, after which nothing it returns means anything; nil: it works.
+  /// Methods do not throw, since work on a device goes on behind the caller's back.
+  var failure: (any Error)? { get }
 
   // MARK: Memory
 
@@ -147,4 +150,8 @@ package protocol Backend: AnyObject, Sendable {
 
   /// One AdamW step; writes values and moments in place.
   func adamW(_ updates: [AdamWUpdate], _ step: AdamWStep)
+}
+
+extension Backend {
+  package var failure: (any Error)? { nil }
 }

@@ -1,0 +1,92 @@
+import MaTVLMTensor
+
+extension CUDABackend {
+  package func linear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) -> Tensor {
+    let (rows, inputs, outputs) = (x.shape.rows, weight.shape.width, weight.shape.rows)
+    precondition(
+      x.shape.width == inputs && bias.map { $0.shape.count == outputs } ?? true,
+      "linear: x \(x.shape), weight \(weight.shape), bias \(bias?.shape ?? [])")
+    let y = empty([rows, outputs], x.dtype)
+    guard rows > 0 else { return y }
+    let w = converted(weight, to: x.dtype)
+    if isFew(rows, inputs: inputs, x.dtype) {
+      multiplyFewRows(x, w, bias, into: y)
+    } else {
+      let shape = MatrixProduct(
+        rows: rows, columns: outputs, inner: inputs, transposesSecond: true, input: x.dtype,
+        output: x.dtype)
+      multiply(shape, x.address, w.address, bias: bias, into: y.address)
+    }
+    return y
+  }
+
+  package func linearInputGradient(_ dy: Tensor, _ weight: Tensor) -> Tensor {
+    let (rows, inputs, outputs) = (dy.shape.rows, weight.shape.width, weight.shape.rows)
+    precondition(
+      dy.shape.width == outputs, "linearInputGradient: dy \(dy.shape), weight \(weight.shape)")
+    let dx = empty([rows, inputs], dy.dtype)
+    guard rows > 0 else { return dx }
+    let w = converted(weight, to: dy.dtype)
+    multiply(
+      MatrixProduct(
+        rows: rows, columns: inputs, inner: outputs, input: dy.dtype, output: dy.dtype),
+      dy.address, w.address, into: dx.address)
+    return dx
+  }
+
+  package func linearWeightGradient(_ dy: Tensor, _ x: Tensor) -> Tensor {
+    precondition(
+      dy.shape.rows == x.shape.rows, "linearWeightGradient: dy \(dy.shape), x \(x.shape)")
+    let (rows, inputs, outputs) = (x.shape.rows, x.shape.width, dy.shape.width)
+    guard rows > 0 else { return zeros([outputs, inputs], .float32) }
+    let dw = empty([outputs, inputs], .float32)
+    multiply(
+      MatrixProduct(
+        rows: outputs, columns: inputs, inner: rows, transposesFirst: true,
+        input: sharedType("linearWeightGradient", dy, x), output: .float32),
+      dy.address, x.address, into: dw.address)
+    return dw
+  }
+
+  /// Queues a product by cuBLASLt; where it cannot add the bias, a kernel does.
+  func multiply(
+    _ shape: MatrixProduct, _ first: UInt64, _ second: UInt64, bias: Tensor? = nil,
+    into result: UInt64
+  ) {
+    attempt {
+      var shape = shape
+      guard let bias else {
+        _ = try products.multiply(shape, first, second, bias: nil, into: result)
+        return
+      }
+      shape.hasBias = true
+      if try products.multiply(shape, first, second, bias: bias.address, into: result) { return }
+      shape.hasBias = false
+      _ = try products.multiply(shape, first, second, bias: nil, into: result)
+      let count = shape.rows * shape.columns
+      launch(
+        .elementwise, "addBias", shape.output, grid: Grid((count + 255) / 256),
+        [.address(result), .tensor(bias), .int64(count), .int32(shape.columns)])
+    }
+  }
+
+  /// Whether our kernel, which reads the weights once at the speed of memory, beats a product on the
+  /// tensor cores.
+  private func isFew(_ rows: Int, inputs: Int, _ type: DType) -> Bool {
+    rows <= 4 && inputs % (16 / type.byteCount) == 0
+      && rows * inputs * type.byteCount <= device.sharedMemoryLimit
+  }
+
+  private func multiplyFewRows(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?, into y: Tensor) {
+    var source = KernelSource(.gemv, x.dtype)
+    source.inputRows = x.shape.rows
+    let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
+    let outputsOfBlock = 16  // two of each of eight warps
+    launch(
+      source, "linearFewRows", grid: Grid((outputs + outputsOfBlock - 1) / outputsOfBlock),
+      sharedBytes: x.shape.rows * inputs * x.dtype.byteCount,
+      [
+        .tensor(y), .tensor(x), .tensor(weight), .tensor(bias), .int32(inputs), .int32(outputs),
+      ])
+  }
+}
