@@ -53,7 +53,7 @@ let package = Package(
       ]),
 
     .target(
-      name: "MaTVLMTestSupport", dependencies: ["MaTVLMCore"], path: "Tests/MaTVLMTestSupport"),
+      name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor"], path: "Tests/MaTVLMTestSupport"),
     .testTarget(name: "MaTVLMTensorTests", dependencies: ["MaTVLMTensor", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"]),
     .testTarget(

@@ -94,7 +94,7 @@ extension RGBImage {
     } catch let error as ImageError {
       throw error
     } catch {
-      throw ImageError.unreadable(path: url.path, reason: error.localizedDescription)
+      throw ImageError.unreadable(path: url.path, reason: error.systemReason)
     }
   }
 

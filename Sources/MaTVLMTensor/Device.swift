@@ -23,3 +23,12 @@ public struct Device: Sendable, Hashable, CustomStringConvertible {
   public static func == (a: Device, b: Device) -> Bool { a.backend === b.backend }
   public func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(backend)) }
 }
+
+extension Device {
+  /// How many threads of the processor compute; results do not depend on it.
+  /// - Precondition: at least one.
+  public static func setProcessorThreads(_ count: Int) {
+    precondition(count > 0, "setProcessorThreads: \(count)")
+    CPUBackend.shared.threads = count
+  }
+}

@@ -1,1 +1,31 @@
-@main struct Matvlm { static func main() {} }
+import ArgumentParser
+import MaTVLMCore
+
+/// `matvlm`: parses, calls the library, prints. Results go to standard output, everything for people
+/// to standard error.
+@main
+struct Matvlm: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "matvlm",
+    abstract: "Distils vision-language models into Mamba-2 hybrids, and runs them.",
+    discussion: """
+      Without options, 'matvlm distill' distils a small model that comes with the program.
+
+      Exit codes: 0 done, 64 wrong command line, 65 unusable input (model, data, picture), \
+      73 output cannot be written, 1 anything else.
+      """,
+    version: "0.1.0",
+    subcommands: [
+      Distill.self, Generate.self, Convert.self, Evaluate.self, Info.self, Pretrain.self,
+      Shapes.self, Bench.self,
+    ])
+
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      FailureReport(error).exit()
+    }
+  }
+}

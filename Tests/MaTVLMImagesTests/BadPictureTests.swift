@@ -26,7 +26,8 @@ import Testing
   @Test func namesAFileThatCannotBeRead() throws {
     let missing = URL(fileURLWithPath: "/nowhere/at/all.png")
     let error = #expect(throws: ImageError.self) { try RGBImage(contentsOf: missing) }
-    #expect(try #require(error).description.hasPrefix("/nowhere/at/all.png: cannot read"))
+    #expect(
+      try #require(error).description.contains("all.png: cannot read the picture: No such file"))
     let folder = FileManager.default.temporaryDirectory
     #expect(throws: ImageError.self) { try RGBImage(contentsOf: folder) }
   }

@@ -34,3 +34,27 @@ extension VisionLanguageModel {
     } + connector.parameters
   }
 }
+
+/// A folder that was named as a student's is not one of its teacher.
+public struct StudentError: Error, Sendable, CustomStringConvertible {
+  public let description: String
+}
+
+extension VisionLanguageModel {
+  /// This model, found to be a hybrid that `teacher` can teach.
+  /// - Throws: ``StudentError`` when it has no Mamba-2 layers or other widths.
+  public func checkedAsStudent(of teacher: VisionLanguageModel) throws -> VisionLanguageModel {
+    let file = configuration.source.file
+    guard !decoder.mambaLayers.isEmpty else {
+      throw StudentError(
+        description: "\(file): the student has no Mamba-2 layers; 'matvlm convert' makes one")
+    }
+    guard configuration.text == teacher.configuration.text,
+      configuration.vision == teacher.configuration.vision
+    else {
+      throw StudentError(
+        description: "\(file): text_config or vision_config differ from the teacher's")
+    }
+    return self
+  }
+}

@@ -39,6 +39,10 @@ struct Batch: Sendable {
   let pictures: [RGBImage]
   let ids: [String]
 
+  init(spliced: SplicedSequences, pictures: [RGBImage], ids: [String]) {
+    (self.spliced, self.pictures, self.ids) = (spliced, pictures, ids)
+  }
+
   init(_ examples: [TrainingExample], for model: VisionLanguageModel) {
     let limit = model.configuration.maximumLength
     // The authors cut twice: ids before pictures are put in, and rows after (specification A.10).

@@ -50,3 +50,11 @@ public enum JSONValue: Sendable, Hashable, Codable {
     return ((try? encoder.encode(self)) ?? Data()) + Data("\n".utf8)
   }
 }
+
+extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
+  ExpressibleByFloatLiteral
+{
+  public init(stringLiteral value: String) { self = .string(value) }
+  public init(integerLiteral value: Int) { self = .integer(value) }
+  public init(floatLiteral value: Double) { self = .number(value) }
+}

@@ -1,0 +1,110 @@
+// Decoding: one query row against many cached keys. Bound by memory, so every key and value is
+// read once, in the order in which it lies, for all query heads that share it.
+
+// A row's last LANES columns, less those that whole vectors cover: zeros there.
+INLINE vf load_end(const float *row, ptrdiff_t width) {
+  const ptrdiff_t rest = width % LANES;
+  if (width < LANES) return vf_load_part(row, width);
+  return vf_where(vi_lanes() >= (int32_t)(LANES - rest), vf_load(row + width - LANES), vf_set(0));
+}
+
+// All of a row's last LANES columns.
+INLINE vf load_last(const float *row, ptrdiff_t width) {
+  return width < LANES ? vf_load_part(row, width) : vf_load(row + width - LANES);
+}
+
+INLINE void store_last(float *row, vf v, ptrdiff_t width) {
+  if (width < LANES) vf_store_part(row, v, width);
+  else vf_store(row + width - LANES, v);
+}
+
+enum { KEYS_AT_ONCE = 4 };
+
+// scores[i] = query · key i, for `count` keys.
+INLINE void score_keys(const int count, const float *query, const float *keys, ptrdiff_t stride,
+                       ptrdiff_t width, float *scores, float scale) {
+  vf sum[KEYS_AT_ONCE];
+  for (int i = 0; i < count; i++) sum[i] = vf_set(0);
+  ptrdiff_t j = 0;
+  for (; j + LANES <= width; j += LANES) {
+    const vf q = vf_load(query + j);
+    for (int i = 0; i < count; i++) sum[i] += q * vf_load(keys + i * stride + j);
+  }
+  if (j < width) {
+    const vf q = load_end(query, width);
+    for (int i = 0; i < count; i++) sum[i] += q * load_last(keys + i * stride, width);
+  }
+  for (int i = 0; i < count; i++) scores[i] = vf_sum(sum[i]) * scale;
+}
+
+// output += Σ weights[i] · value i. The last vector overlaps whole ones; it is computed from what
+// they were, to the same values.
+INLINE void add_values(const int count, const float *weights, const float *values,
+                       ptrdiff_t stride, ptrdiff_t width, float *output) {
+  vf last = load_last(output, width);
+  ptrdiff_t j = 0;
+  for (; j + LANES <= width; j += LANES) {
+    vf sum = vf_load(output + j);
+    for (int i = 0; i < count; i++) sum += weights[i] * vf_load(values + i * stride + j);
+    vf_store(output + j, sum);
+  }
+  if (j == width) return;
+  for (int i = 0; i < count; i++) last += weights[i] * load_last(values + i * stride, width);
+  store_last(output, last, width);
+}
+
+// The scores of one head, room for whole vectors, to weights exp(score − largest).
+static void soften_row(float *scores, ptrdiff_t count, float *largest, float *sum) {
+  for (ptrdiff_t k = count; k < padded(count); k++) scores[k] = -3e38f;
+  vf top = vf_load(scores), total = vf_set(0);
+  for (ptrdiff_t k = LANES; k < count; k += LANES) top = vf_max(top, vf_load(scores + k));
+  *largest = top[0];
+  for (int i = 1; i < LANES; i++) *largest = top[i] > *largest ? top[i] : *largest;
+  for (ptrdiff_t k = 0; k < count; k += LANES) {
+    const vf weights = vf_exp(vf_load(scores + k) - *largest);
+    vf_store(scores + k, weights);
+    total += weights;
+  }
+  *sum = vf_sum(total);
+}
+
+static void attend_row(const struct matvlm_attention_row *a, float *scores) {
+  const ptrdiff_t width = a->width, stride = a->key_stride, heads = a->key_heads * a->group;
+  const ptrdiff_t whole = a->keys_count / KEYS_AT_ONCE * KEYS_AT_ONCE;
+  for (ptrdiff_t k = 0; k < a->keys_count; k += k < whole ? KEYS_AT_ONCE : 1)
+    for (ptrdiff_t h = 0; h < heads; h++) {
+      const float *query = a->queries + h * width;
+      const float *keys = a->keys + k * stride + h / a->group * width;
+      float *to = scores + h * MATVLM_KEY_RANGE + k;
+      if (k < whole) score_keys(KEYS_AT_ONCE, query, keys, stride, width, to, a->scale);
+      else score_keys(1, query, keys, stride, width, to, a->scale);
+    }
+  for (ptrdiff_t h = 0; h < heads; h++)
+    soften_row(scores + h * MATVLM_KEY_RANGE, a->keys_count, a->largest + h, a->sum + h);
+  memset(a->output, 0, (size_t)(heads * width) * sizeof(float));
+  for (ptrdiff_t k = 0; k < a->keys_count; k += k < whole ? KEYS_AT_ONCE : 1)
+    for (ptrdiff_t h = 0; h < heads; h++) {
+      const float *weights = scores + h * MATVLM_KEY_RANGE + k;
+      const float *values = a->values + k * stride + h / a->group * width;
+      float *to = a->output + h * width;
+      if (k < whole) add_values(KEYS_AT_ONCE, weights, values, stride, width, to);
+      else add_values(1, weights, values, stride, width, to);
+    }
+}
+
+static void merge_ranges(const float *largest, const float *sum, const float *output,
+                         ptrdiff_t ranges, ptrdiff_t heads, ptrdiff_t width, float *y) {
+  for (ptrdiff_t h = 0; h < heads; h++) {
+    float top = largest[h], total = 0;
+    for (ptrdiff_t r = 1; r < ranges; r++)
+      top = largest[r * heads + h] > top ? largest[r * heads + h] : top;
+    for (ptrdiff_t r = 0; r < ranges; r++)
+      total += sum[r * heads + h] * expf(largest[r * heads + h] - top);
+    for (ptrdiff_t r = 0; r < ranges; r++) {
+      const float factor = expf(largest[r * heads + h] - top) / total;
+      const float *from = output + (r * heads + h) * width;
+      for (ptrdiff_t p = 0; p < width; p++)
+        y[h * width + p] = (r ? y[h * width + p] : 0) + factor * from[p];
+    }
+  }
+}

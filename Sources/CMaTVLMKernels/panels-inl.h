@@ -1,0 +1,175 @@
+// Products and transposes of panels: pieces of matrices, some 64 rows by 128 columns, that lie in
+// the nearest caches. Attention and the scan are made of these.
+
+enum { TILE = MATVLM_TILE };
+
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+
+// The width of a panel's rows in memory: n columns filled up to whole vectors.
+INLINE ptrdiff_t padded(ptrdiff_t n) { return (n + LANES - 1) / LANES * LANES; }
+
+// The left factor of a product, read element by element: element (i, k) is p[i·row + k·column], so
+// either order in memory will do.
+struct left_factor {
+  const float *p;
+  ptrdiff_t row, column;
+};
+
+// Registers of a product: 4 rows by as many vectors of columns as the register file has room for.
+enum { PRODUCT_ROWS = 4, PRODUCT_VECTORS = LANES == 16 ? 5 : LANES == 8 ? 3 : 2 };
+
+INLINE void multiply_block(const int rows, const int vectors, ptrdiff_t depth,
+                           struct left_factor a, const float *b, ptrdiff_t b_stride, float *c,
+                           ptrdiff_t c_stride, int add) {
+  vf sum[PRODUCT_ROWS][PRODUCT_VECTORS];
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < vectors; j++)
+      sum[i][j] = add ? vf_load(c + i * c_stride + j * LANES) : vf_set(0);
+  for (ptrdiff_t k = 0; k < depth; k++) {
+    vf right[PRODUCT_VECTORS];
+    for (int j = 0; j < vectors; j++) right[j] = vf_load(b + k * b_stride + j * LANES);
+    for (int i = 0; i < rows; i++) {
+      vf left = vf_set(a.p[i * a.row + k * a.column]);
+      for (int j = 0; j < vectors; j++) sum[i][j] += left * right[j];
+    }
+  }
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < vectors; j++) vf_store(c + i * c_stride + j * LANES, sum[i][j]);
+}
+
+INLINE void multiply_strip(const int rows, int vectors, ptrdiff_t depth, struct left_factor a,
+                           const float *b, ptrdiff_t b_stride, float *c, ptrdiff_t c_stride,
+                           int add) {
+  switch (vectors) {
+  case 1: multiply_block(rows, 1, depth, a, b, b_stride, c, c_stride, add); break;
+  case 2: multiply_block(rows, 2, depth, a, b, b_stride, c, c_stride, add); break;
+#if LANES >= 8
+  case 3: multiply_block(rows, 3, depth, a, b, b_stride, c, c_stride, add); break;
+#endif
+#if LANES >= 16
+  case 4: multiply_block(rows, 4, depth, a, b, b_stride, c, c_stride, add); break;
+  case 5: multiply_block(rows, 5, depth, a, b, b_stride, c, c_stride, add); break;
+#endif
+  }
+}
+
+// c [m, n] = a [m, depth] b [depth, n], or c += where `add`. Rows of b are read, and rows of c
+// written, up to padded(n) columns; what the padding holds stays in the padding.
+static void panel_product(ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, struct left_factor a,
+                     const float *b, ptrdiff_t b_stride, float *c, ptrdiff_t c_stride, int add) {
+  const ptrdiff_t vectors = padded(n) / LANES;
+  const ptrdiff_t blocks = (vectors + PRODUCT_VECTORS - 1) / PRODUCT_VECTORS;
+  for (ptrdiff_t block = 0; block < blocks; block++) {
+    const ptrdiff_t first = block * vectors / blocks;
+    const int width = (int)((block + 1) * vectors / blocks - first);
+    const float *right = b + first * LANES;
+    float *to = c + first * LANES;
+    ptrdiff_t i = 0;
+    for (; i + 4 <= m; i += 4) {
+      struct left_factor left = {a.p + i * a.row, a.row, a.column};
+      multiply_strip(4, width, depth, left, right, b_stride, to + i * c_stride, c_stride, add);
+    }
+    if (i + 2 <= m) {
+      struct left_factor left = {a.p + i * a.row, a.row, a.column};
+      multiply_strip(2, width, depth, left, right, b_stride, to + i * c_stride, c_stride, add);
+      i += 2;
+    }
+    if (i < m) {
+      struct left_factor left = {a.p + i * a.row, a.row, a.column};
+      multiply_strip(1, width, depth, left, right, b_stride, to + i * c_stride, c_stride, add);
+    }
+  }
+}
+
+#if LANES == 16
+#define EACH_LANE(f, s)                                                                           \
+  f(0, s), f(1, s), f(2, s), f(3, s), f(4, s), f(5, s), f(6, s), f(7, s), f(8, s), f(9, s),       \
+      f(10, s), f(11, s), f(12, s), f(13, s), f(14, s), f(15, s)
+#elif LANES == 8
+#define EACH_LANE(f, s) f(0, s), f(1, s), f(2, s), f(3, s), f(4, s), f(5, s), f(6, s), f(7, s)
+#else
+#define EACH_LANE(f, s) f(0, s), f(1, s), f(2, s), f(3, s)
+#endif
+#define UPPER_LANE(j, s) ((j) & (s) ? LANES + (j) - (s) : (j))
+#define LOWER_LANE(j, s) ((j) & (s) ? LANES + (j) : (j) + (s))
+// Swaps, in every 2s × 2s block, the upper right s × s quarter with the lower left one.
+#define SWAP_QUARTERS(rows, s)                                                                    \
+  for (int i = 0; i < LANES; i++)                                                                 \
+    if (!(i & (s))) {                                                                             \
+      vf upper = rows[i], lower = rows[i + (s)];                                                  \
+      rows[i] = __builtin_shufflevector(upper, lower, EACH_LANE(UPPER_LANE, s));                  \
+      rows[i + (s)] = __builtin_shufflevector(upper, lower, EACH_LANE(LOWER_LANE, s));            \
+    }
+
+INLINE void transpose_block(const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride,
+                            float scale) {
+  vf rows[LANES];
+  for (int i = 0; i < LANES; i++) rows[i] = vf_load(x + i * x_stride) * scale;
+  SWAP_QUARTERS(rows, 1)
+  SWAP_QUARTERS(rows, 2)
+#if LANES >= 8
+  SWAP_QUARTERS(rows, 4)
+#endif
+#if LANES >= 16
+  SWAP_QUARTERS(rows, 8)
+#endif
+  for (int i = 0; i < LANES; i++) vf_store(y + i * y_stride, rows[i]);
+}
+
+// y [columns, rows] = scale · xᵀ, x [rows, columns].
+static void panel_transpose(const float *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t x_stride,
+                      float *y, ptrdiff_t y_stride, float scale) {
+  const ptrdiff_t whole_rows = rows / LANES * LANES, whole_columns = columns / LANES * LANES;
+  for (ptrdiff_t i = 0; i < whole_rows; i += LANES)
+    for (ptrdiff_t j = 0; j < whole_columns; j += LANES)
+      transpose_block(x + i * x_stride + j, x_stride, y + j * y_stride + i, y_stride, scale);
+  for (ptrdiff_t i = 0; i < rows; i++)
+    for (ptrdiff_t j = i < whole_rows ? whole_columns : 0; j < columns; j++)
+      y[j * y_stride + i] = x[i * x_stride + j] * scale;
+}
+
+// The same into a right factor: rows of y are filled with zeros up to padded(rows).
+static void panel_transpose_padded(const float *x, ptrdiff_t rows, ptrdiff_t columns,
+                             ptrdiff_t x_stride, float *y, ptrdiff_t y_stride, float scale) {
+  panel_transpose(x, rows, columns, x_stride, y, y_stride, scale);
+  for (ptrdiff_t j = 0; j < columns; j++)
+    for (ptrdiff_t i = rows; i < padded(rows); i++) y[j * y_stride + i] = 0;
+}
+
+// y [rows, padded(columns)] = factors[row] · x [rows, columns], zeros in the padding; NULL: 1.
+static void copy_padded(const float *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t x_stride,
+                        float *restrict y, const float *factors) {
+  const ptrdiff_t width = padded(columns);
+  for (ptrdiff_t i = 0; i < rows; i++) {
+    const float factor = factors ? factors[i] : 1;
+    for (ptrdiff_t j = 0; j < columns; j++) y[i * width + j] = x[i * x_stride + j] * factor;
+    for (ptrdiff_t j = columns; j < width; j++) y[i * width + j] = 0;
+  }
+}
+
+// Rows without padding: y [rows, columns], any stride.
+static void copy_rows(const float *x, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t x_stride,
+                      float *y, ptrdiff_t y_stride) {
+  for (ptrdiff_t i = 0; i < rows; i++)
+    memcpy(y + i * y_stride, x + i * x_stride, (size_t)columns * sizeof(float));
+}
+
+INLINE float dot(const float *a, const float *b, ptrdiff_t n) {
+  vf sum = vf_set(0);
+  ptrdiff_t i = 0;
+  for (; i + LANES <= n; i += LANES) sum += vf_load(a + i) * vf_load(b + i);
+  float rest = 0;
+  for (; i < n; i++) rest += a[i] * b[i];
+  return vf_sum(sum) + rest;
+}
+
+typedef vi vf_mask;
+INLINE vf vf_where(vf_mask mask, vf yes, vf no) {
+  return (vf)(((vi)yes & mask) | ((vi)no & ~mask));
+}
+// 0, 1, 2, …
+INLINE vi vi_lanes(void) {
+  vi lanes;
+  for (int i = 0; i < LANES; i++) lanes[i] = i;
+  return lanes;
+}

@@ -1,0 +1,50 @@
+import ArgumentParser
+import Foundation
+import MaTVLMCore
+
+/// `matvlm bench`
+struct Bench: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Measures speed and memory on random weights.",
+    subcommands: [BenchDistill.self])
+}
+
+/// `matvlm bench distill`
+struct BenchDistill: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "distill", abstract: "One update of distillation; prints one JSON object.")
+
+  @Option(help: "Model width.") var hidden = 256
+  @Option(help: "Layers.") var layers = 8
+  @Option(help: "Attention heads.") var heads = 4
+  @Option(help: "Tokens of the vocabulary.") var vocab = 2048
+  @Option(help: "Sequences of an update.") var batch = 8
+  @Option(help: "Tokens of a sequence.") var length = 128
+  @Option(help: "One layer in so many is replaced.") var every = 4
+  @Option(help: "Updates that are timed; the median counts.") var repeats = 5
+  @OptionGroup var machine: MachineOptions
+
+  func validate() throws {
+    for (name, value) in [
+      ("hidden", hidden), ("layers", layers), ("heads", heads), ("vocab", vocab), ("batch", batch),
+      ("length", length), ("every", every), ("repeats", repeats),
+    ] where !(1...1_000_000).contains(value) {
+      throw ValidationError("--\(name) must be between 1 and 1000000, not \(value).")
+    }
+    if hidden % heads != 0 { throw ValidationError("--heads must divide --hidden.") }
+  }
+
+  func run() throws {
+    machine.apply()
+    var sizes = ModelSizes()
+    (sizes.hidden, sizes.intermediate, sizes.layers, sizes.heads) = (hidden, 4 * hidden, layers, heads)
+    (sizes.vocabulary, sizes.endToken) = (vocab, 0)
+    // As the PyTorch program that this is measured beside.
+    sizes.rotaryFactor = hidden / heads == 80 ? 0.4 : 0.5
+    (sizes.vision.hidden, sizes.vision.intermediate, sizes.vision.layers) = (16, 16, 1)
+    sizes.vision.heads = 1
+    let benchmark = try DistillationBenchmark(
+      sizes, every: every, sequences: batch, length: length)
+    print(try benchmark.run(repeats: repeats).jsonText())
+  }
+}

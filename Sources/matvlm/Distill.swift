@@ -1,0 +1,70 @@
+import ArgumentParser
+import Foundation
+import MaTVLMCore
+
+/// `matvlm distill`
+struct Distill: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Replaces attention by Mamba-2 and teaches the result what the original answers.",
+    discussion: """
+      Without --teacher and --data, distils the small model that comes with the program, on \
+      pictures of shapes.
+      """)
+
+  @Option(help: "The teacher's folder; the embedded one when not given.", completion: .directory)
+  var teacher: String?
+
+  @Option(help: "A hybrid to go on from, in place of a freshly seeded one.", completion: .directory)
+  var student: String?
+
+  @Option(help: "A LLaVA data file.", completion: .file(extensions: ["json"]))
+  var data: String?
+
+  @Option(help: "What the pictures' names are relative to; the data file's folder when not given.")
+  var imageFolder: String?
+
+  @Option(help: "A LLaVA data file to evaluate on now and then.")
+  var heldOut: String?
+
+  @OptionGroup var layers: LayerOptions
+  @OptionGroup var training: TrainingOptions
+  @OptionGroup var objective: ObjectiveOptions
+  @OptionGroup var output: OutputOptions
+  @OptionGroup var machine: MachineOptions
+
+  func validate() throws {
+    if teacher != nil, data == nil {
+      throw ValidationError("--teacher needs --data: what it is to be asked about.")
+    }
+    if student != nil, layers.ssmLayers != nil || layers.ssmRatio != nil || layers.seeding != nil {
+      throw ValidationError("--student has its layers already; leave out --ssm-… and --seeding.")
+    }
+  }
+
+  func run() throws {
+    let objective = try objective.objective()
+    machine.apply()
+    try output.check()
+    let source = try DistillationData(data: data, imageFolder: imageFolder, heldOut: heldOut)
+    let configuration = try training.configuration(source.defaults, samples: source.train.count)
+    let teacher = try VisionLanguageModel.load(EmbeddedModel.folder(teacher))
+    let student = try makeStudent(of: teacher, seed: configuration.seed)
+    let trainer = Trainer(
+      distilling: teacher, into: student, objective, configuration, data: source.train,
+      heldOut: source.heldOut)
+    var session = TrainingSession(trainer, output, steps: configuration.steps)
+    try session.run()
+  }
+
+  private func makeStudent(of teacher: VisionLanguageModel, seed: UInt64) throws
+    -> VisionLanguageModel
+  {
+    if let student {
+      return try VisionLanguageModel.load(URL(fileURLWithPath: student, isDirectory: true))
+        .checkedAsStudent(of: teacher)
+    }
+    return try teacher.student(
+      replacing: layers.layers(of: teacher.configuration.text.layers),
+      layers.seeding ?? (data == nil ? .identity : .paper), seed: seed)
+  }
+}

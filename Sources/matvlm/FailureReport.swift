@@ -1,0 +1,45 @@
+import ArgumentParser
+import Foundation
+import MaTVLMCore
+
+/// What a failed command says, and the code it ends with.
+struct FailureReport {
+  private let error: any Error
+
+  init(_ error: any Error) { self.error = error }
+
+  func exit() -> Never {
+    guard let code else { Matvlm.exit(withError: error) }  // help, version, wrong command lines
+    StandardError.print("matvlm: \(message)")
+    Foundation.exit(code)
+  }
+
+  private var code: Int32? {
+    switch error {
+    case is ConfigurationError, is TokenizerError, is ImageError, is DatasetError, is SampleError,
+      is GenerationError, is StudentError, is ShapesResourceError:
+      EX_DATAERR
+    case let error as CheckpointError: error.isAboutOutput ? EX_CANTCREAT : EX_DATAERR
+    case is OutputError: EX_CANTCREAT
+    case is TrainingError: EXIT_FAILURE
+    case is CocoaError: EX_CANTCREAT
+    default: nil
+    }
+  }
+
+  private var message: String {
+    guard let error = error as? CocoaError else { return "\(error)" }
+    let path = error.filePath ?? error.url?.path ?? ""
+    let reason = error.underlying.map { "\($0)" } ?? error.localizedDescription
+    return "\(path): cannot be written: \(reason)"
+  }
+}
+
+extension CheckpointError {
+  fileprivate var isAboutOutput: Bool {
+    switch self {
+    case .unwritable, .occupied, .leftover: true
+    default: false
+    }
+  }
+}

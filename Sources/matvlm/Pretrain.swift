@@ -1,0 +1,36 @@
+import ArgumentParser
+import Foundation
+import MaTVLMCore
+
+/// `matvlm pretrain`
+struct Pretrain: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Trains a small teacher on pictures of shapes, drawn as they are needed.")
+
+  @Option(help: "Different pictures to learn from.")
+  var pictures = 200_000
+
+  @OptionGroup var training: TrainingOptions
+  @OptionGroup var output: OutputOptions
+  @OptionGroup var machine: MachineOptions
+
+  func validate() throws {
+    if !(1...100_000_000).contains(pictures) {
+      throw ValidationError("--pictures must be between 1 and 100000000, not \(pictures).")
+    }
+  }
+
+  func run() throws {
+    var defaults = TrainingConfiguration()
+    (defaults.batchSize, defaults.learningRate, defaults.clip) = (64, 2e-3, 1)
+    let configuration = try training.configuration(defaults, samples: pictures)
+    machine.apply()
+    try output.check()
+    let data = ShapeTrainingData(ShapeDataset(split: .train), count: pictures)
+    let heldOut = ShapeTrainingData(ShapeDataset(split: .heldOut), count: 256)
+    let trainer = Trainer(
+      pretraining: try ShapesTeacher.fresh(seed: configuration.seed), configuration, data: data,
+      heldOut: heldOut)
+    try TrainingSession(trainer, output, steps: configuration.steps).run(storedAs: .bfloat16)
+  }
+}

@@ -1,0 +1,35 @@
+import ArgumentParser
+import MaTVLMCore
+
+/// How tokens are chosen.
+struct SamplingOptions: ParsableArguments {
+  @Option(help: "Spread of the choice; 0 takes the most likely token.")
+  var temperature: Float = 0
+
+  @Option(help: "Choose among this many tokens; 0: all.")
+  var topK = 0
+
+  @Option(help: "Choose among the most likely tokens that reach this probability together.")
+  var topP: Float = 1
+
+  @Option(help: "Choose among tokens at least this likely, measured by the most likely one.")
+  var minP: Float = 0
+
+  @Option(help: "Above 1, tokens that were seen become less likely.")
+  var repetitionPenalty: Float = 1
+
+  @Option(help: "The same seed gives the same answer.")
+  var seed: UInt64 = 0
+
+  func sampling() throws -> Sampling {
+    var sampling = Sampling()
+    sampling.temperature = temperature
+    sampling.topK = topK
+    sampling.topP = topP
+    sampling.minP = minP
+    sampling.repetitionPenalty = repetitionPenalty
+    sampling.seed = seed
+    if let problem = sampling.problem { throw ValidationError("\(problem).") }
+    return sampling
+  }
+}

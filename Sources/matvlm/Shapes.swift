@@ -1,0 +1,31 @@
+import ArgumentParser
+import Foundation
+import MaTVLMCore
+
+/// `matvlm shapes`
+struct Shapes: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Writes pictures of shapes and questions about them, train and held-out.")
+
+  @Option(help: "The folder to write; it must not exist.", completion: .directory)
+  var output: String
+
+  @Option(help: "Pictures to learn from; a tenth as many are held out.")
+  var count = 1000
+
+  @Option(help: "The same seed draws the same pictures.")
+  var seed: UInt64 = 0
+
+  func validate() throws {
+    if !(1...10_000_000).contains(count) {
+      throw ValidationError("--count must be between 1 and 10000000, not \(count).")
+    }
+  }
+
+  func run() throws {
+    try ShapeDataset.write(
+      to: URL(fileURLWithPath: output, isDirectory: true), seed: seed, trainCount: count,
+      heldOutCount: max(1, count / 10))
+    print(output)
+  }
+}

@@ -1,0 +1,89 @@
+import ArgumentParser
+import Foundation
+import MaTVLMCore
+
+/// How a run goes; what is not given comes from the defaults of the command.
+struct TrainingOptions: ParsableArguments {
+  @Option(help: "Updates of the parameters.")
+  var steps: Int?
+
+  @Option(help: "Times to go through the data, in place of --steps.")
+  var epochs: Int?
+
+  @Option(help: "Sequences that go through the model together.")
+  var batchSize: Int?
+
+  @Option(help: "Batches whose gradients make one update.")
+  var gradientAccumulation: Int?
+
+  @Option(help: "The rate between warm-up and decay.")
+  var learningRate: Double?
+
+  @Option(help: "Updates over which the rate rises from 0; a tenth of all when not given.")
+  var warmupSteps: Int?
+
+  @Option(help: "Updates over which the rate falls to 0; a tenth of all when not given.")
+  var decaySteps: Int?
+
+  @Option(help: "Taken off matrices at every update, times the rate.")
+  var weightDecay: Float?
+
+  @Option(help: "Gradients are scaled down to this norm; 0: never.")
+  var clip: Float?
+
+  @Flag(help: "Take samples in the order of the file.")
+  var noShuffle = false
+
+  @Option(help: "Draws the order of samples and what seeding does not copy.")
+  var seed: UInt64?
+
+  @Option(help: "What to do about samples that cannot be used: skip, stop.")
+  var brokenSamples: BrokenSamplePolicy = .stop
+
+  @Option(help: "Updates between two evaluations on --held-out.")
+  var evaluationInterval: Int?
+
+  @Flag(help: "Compute blocks again for the gradient instead of keeping what they computed.")
+  var recompute = false
+
+  func validate() throws {
+    if steps != nil, epochs != nil { throw ValidationError("Give --steps or --epochs, not both.") }
+    if let epochs, !(1...1_000_000).contains(epochs) {
+      throw ValidationError("--epochs must be between 1 and 1000000, not \(epochs).")
+    }
+    if let clip, !(clip >= 0 && clip.isFinite) {
+      throw ValidationError("--clip must be 0 or more, not \(clip).")
+    }
+  }
+
+  /// The run over `samples` samples.
+  /// - Throws: `ValidationError` naming what is out of range.
+  func configuration(_ defaults: TrainingConfiguration, samples: Int) throws
+    -> TrainingConfiguration
+  {
+    var run = defaults
+    run.batchSize = batchSize ?? defaults.batchSize
+    run.gradientAccumulation = gradientAccumulation ?? defaults.gradientAccumulation
+    run.learningRate = learningRate ?? defaults.learningRate
+    run.optimizer.weightDecay = weightDecay ?? defaults.optimizer.weightDecay
+    if let clip { run.clip = clip == 0 ? nil : clip }
+    run.shuffles = !noShuffle
+    run.seed = seed ?? defaults.seed
+    run.brokenSamples = brokenSamples
+    run.evaluationInterval = evaluationInterval
+    run.recompute = recompute
+    run.steps = try steps ?? stepsOfEpochs(run, samples: samples)
+    run.warmupSteps = warmupSteps ?? run.steps / 10
+    run.decaySteps = decaySteps ?? run.steps / 10
+    if let problem = run.problem { throw ValidationError("\(problem).") }
+    return run
+  }
+
+  private func stepsOfEpochs(_ run: TrainingConfiguration, samples: Int) throws -> Int {
+    guard (1...1_000_000).contains(run.batchSize),
+      (1...1_000_000).contains(run.gradientAccumulation)
+    else { throw ValidationError("--batch-size and --gradient-accumulation must be 1 or more.") }
+    let perUpdate = run.sequencesPerUpdate
+    return ((epochs ?? 1) * samples + perUpdate - 1) / perUpdate
+  }
+}

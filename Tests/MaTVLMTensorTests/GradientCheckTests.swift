@@ -1,0 +1,129 @@
+import MaTVLMTensor
+import MaTVLMTestSupport
+import Testing
+
+@Suite("The gradient of every operation is the slope of its value")
+struct GradientCheckTests {
+  private var check = GradientCheck()
+
+  @Test("A wrong gradient is found")
+  mutating func wrongGradient() {
+    let failures = check.failures([[3, 2]]) { inputs in
+      // The value is 2x and the gradient that of 1.999x.
+      let y = inputs[0].detached * 2
+      return y.recording("wrong", [inputs[0]]) { [$0 * 1.999] }
+    }
+    #expect(failures.count == 1)
+  }
+
+  @Test mutating func arithmetic() {
+    #expect(check.failures([[3, 5], [3, 5]]) { $0[0] + $0[1] } == [])
+    #expect(check.failures([[3, 5], [3, 5]]) { $0[0] * $0[1] } == [])
+    #expect(check.failures([[3, 5]]) { $0[0] * $0[0] + $0[0] } == [])
+    #expect(check.failures([[3, 5]]) { $0[0] * -1.7 } == [])
+  }
+
+  @Test(arguments: [Activation.gelu, .geluTanh, .silu])
+  mutating func activation(_ activation: Activation) {
+    #expect(check.failures([[5, 7]]) { activate($0[0] * 2, activation) } == [])
+  }
+
+  @Test mutating func linearProducts() {
+    #expect(check.failures([[3, 5], [4, 5], [4]]) { linear($0[0], $0[1], bias: $0[2]) } == [])
+    #expect(check.failures([[3, 5], [4, 5]]) { linear($0[0], $0[1]) } == [])
+    let (x, weight) = (check.constant([3, 5]), check.constant([4, 5]))
+    #expect(check.failures([[3, 5]]) { linear($0[0], weight) } == [])
+    #expect(check.failures([[4, 5], [4]]) { linear(x, $0[0], bias: $0[1]) } == [])
+  }
+
+  @Test mutating func norms() {
+    #expect(
+      check.failures([[3, 6], [6], [6]]) { layerNorm($0[0], $0[1], $0[2], epsilon: 1e-2) } == [])
+    #expect(
+      check.failures([[3, 6], [3, 6], [6]]) {
+        gatedRMSNorm($0[0], gate: $0[1], $0[2], groupWidth: 3, epsilon: 1e-2)
+      } == [])
+  }
+
+  @Test mutating func rows() {
+    let chosen = Tensor(indices: [2, 0, 2, 1], on: check.device)
+    #expect(check.failures([[4, 3]]) { gatherRows($0[0], chosen) } == [])
+    #expect(check.failures([[4, 3]]) { scatterRows($0[0], to: chosen, count: 5) } == [])
+  }
+
+  @Test mutating func columns() {
+    #expect(check.failures([[3, 6]]) { splitColumns($0[0], [1, 3, 2]) } == [])
+    #expect(check.failures([[3, 6]]) { splitColumns($0[0], [1, 3, 2])[1] } == [])
+    #expect(check.failures([[3, 1], [3, 4], [3, 2]]) { joinColumns($0) } == [])
+  }
+
+  @Test mutating func rotation() {
+    let embedding = RotaryEmbedding(width: 4, base: 100, on: check.device)
+    let positions = Tensor(indices: [0, 5, 3], on: check.device)
+    #expect(
+      check.failures([[3, 12]]) {
+        rotate($0[0], embedding.table(positions: 6), positions: positions, heads: 2)
+      } == [])
+  }
+
+  @Test(arguments: [true, false])
+  mutating func attentionInSegments(_ isCausal: Bool) {
+    let geometry = AttentionGeometry(
+      heads: 4, keyValueHeads: 2, headWidth: 3, scale: 0.6, isCausal: isCausal)
+    #expect(
+      check.failures([[6, 12], [6, 6], [6, 6]]) {
+        attention($0[0], $0[1], $0[2], geometry, Segments([4, 0, 2]))
+      } == [])
+  }
+
+  @Test mutating func convolution() {
+    #expect(
+      check.failures([[7, 3], [3, 1, 4], [3]]) {
+        causalConvolution($0[0], $0[1], $0[2], Segments([5, 0, 2]))
+      } == [])
+  }
+
+  @Test mutating func scan() {
+    let geometry = StateSpaceGeometry(
+      heads: 4, groups: 2, headWidth: 2, stateWidth: 3, chunk: 4)
+    #expect(
+      check.failures([[6, 4], [6, 6], [6, 12], [6, 4], [4], [4], [4]]) {
+        stateSpaceDuality(
+          StateSpaceInputs(
+            x: $0[0], b: $0[1], c: $0[2], dt: $0[3], dtBias: $0[4], aLog: $0[5], d: $0[6]),
+          geometry, Segments([5, 0, 1]))
+      } == [])
+  }
+
+  @Test(arguments: Divergence.allCases, [Float(1), 2])
+  mutating func vocabulary(_ divergence: Divergence, _ temperature: Float) {
+    let teacher = VocabularyHead(
+      rows: check.constant([3, 5]), weight: check.constant([7, 5]), bias: check.constant([7]))
+    var request = VocabularyLossRequest()
+    (request.divergence, request.temperature) = (divergence, temperature)
+    request.divergenceWeights = check.constant([3])
+    request.labels = Tensor(indices: [6, -1, 0], on: check.device)
+    request.labelWeights = check.constant([3])
+    #expect(
+      check.failures([[3, 4], [7, 4], [7]]) {
+        let student = VocabularyHead(rows: $0[0], weight: $0[1], bias: $0[2])
+        return vocabularyLoss(student, teacher: teacher, request).total
+      } == [])
+  }
+
+  @Test mutating func distances() {
+    let (target, weights) = (check.constant([5, 3]), check.constant([3]))
+    #expect(
+      check.failures([[5, 3]]) {
+        distance($0[0], to: target, Segments([3, 0, 2]), weights: weights).total
+      } == [])
+  }
+
+  @Test mutating func recomputed() {
+    let weight = Parameter("weight", check.constant([5, 5]))
+    #expect(
+      check.failures([[3, 5]]) {
+        recomputing($0[0] * 2, [weight]) { activate(linear($0, weight.value), .silu) * $0 }
+      } == [])
+  }
+}

@@ -1,0 +1,116 @@
+import MaTVLMTensor
+
+extension OperationCase {
+  private enum Wish: String, CaseIterable {
+    case values, rows, weights, all
+  }
+
+  fileprivate struct LossExtent {
+    var rows = 5
+    var width = 12
+    var teacherWidth = 20
+    var vocabulary = 37
+    var weightType = DType.float32
+    var hasBiases = true
+  }
+
+  static let divergences: [OperationCase] = Divergence.allCases.flatMap { divergence in
+    [Float(1), 2].flatMap { temperature in
+      [true, false].flatMap { hasLabels in
+        Wish.allCases.map { wish in
+          let labels = hasLabels ? "labels" : "no labels"
+          return OperationCase(
+            "vocabularyLoss \(divergence), temperature \(temperature), \(labels), gets \(wish)",
+            .chain
+          ) { inputs in
+            var request = VocabularyLossRequest()
+            (request.divergence, request.temperature) = (divergence, temperature)
+            return losses(
+              LossExtent(), request, hasTeacher: true, hasLabels: hasLabels, wish, &inputs)
+          }
+        }
+      }
+    }
+  }
+
+  static let vocabularies: [OperationCase] = [
+    LossExtent(rows: 0), LossExtent(rows: 1, vocabulary: 1037),
+    LossExtent(rows: 7, width: 33, vocabulary: 1037, weightType: .bfloat16),
+    LossExtent(rows: 7, width: 33, vocabulary: 1037, weightType: .float16, hasBiases: false),
+    LossExtent(rows: 70, width: 24, teacherWidth: 24, vocabulary: 129, hasBiases: false),
+    LossExtent(rows: 300, width: 8, teacherWidth: 8, vocabulary: 65),
+  ].flatMap { extent in
+    [(true, true), (true, false), (false, true)].map { hasTeacher, hasLabels in
+      let against = [hasTeacher ? "teacher" : nil, hasLabels ? "labels" : nil].compactMap { $0 }
+      return OperationCase(
+        "vocabularyLoss \(extent.rows) rows, \(extent.vocabulary) tokens, \(extent.weightType), "
+          + "\(extent.hasBiases ? "biases" : "no biases"), against \(against)", .chain
+      ) { inputs in
+        losses(
+          extent, VocabularyLossRequest(), hasTeacher: hasTeacher, hasLabels: hasLabels, .all,
+          &inputs)
+      }
+    }
+  }
+
+  private static func losses(
+    _ extent: LossExtent, _ request: VocabularyLossRequest, hasTeacher: Bool, hasLabels: Bool,
+    _ wish: Wish, _ inputs: inout CaseInputs
+  ) -> [CaseOutput] {
+    var request = request
+    let student = inputs.head(extent, extent.width)
+    let teacher = hasTeacher ? inputs.head(extent, extent.teacherWidth) : nil
+    if hasTeacher { request.divergenceWeights = inputs.vector([extent.rows]) }
+    if hasLabels {
+      // Every third row has no label.
+      request.labels = inputs.indices(
+        (0..<extent.rows).map { $0 % 3 == 1 ? -1 : $0 * 7 % extent.vocabulary })
+      request.labelWeights = inputs.vector([extent.rows])
+    }
+    request.wantsRowsGradient = wish == .rows || wish == .all
+    request.wantsWeightGradient = wish == .weights || wish == .all
+    request.wantsBiasGradient = wish == .all
+    let result = inputs.backend.vocabularyLoss(student, teacher: teacher, request)
+    return [
+      result.divergence.map { .float32("divergence", $0) },
+      result.labelLoss.map { .float32("labelLoss", $0) },
+      result.rowsGradient.map { .activation("drows", $0) },
+      result.weightGradient.map { .float32("dweight", $0) },
+      result.biasGradient.map { .float32("dbias", $0) },
+    ].compactMap { $0 }
+  }
+
+  static let distances: [OperationCase] =
+    [([1], 5), ([5, 0, 9], 33), ([7, 7], 80), ([0], 4), ([200], 160)].map { lengths, width in
+      OperationCase("distance \(lengths) of \(width)", .sum) { inputs in
+        let segments = Segments(lengths)
+        let x = inputs.activations([segments.rows, width])
+        let target = inputs.activations([segments.rows, width])
+        return apart(x, target, segments, &inputs)
+      }
+    } + [
+      OperationCase("distance of equal rows", .exact) { inputs in
+        let x = inputs.activations([8, 33])
+        return apart(x, x, Segments([5, 3]), &inputs)
+      }
+    ]
+
+  private static func apart(
+    _ x: Tensor, _ target: Tensor, _ segments: Segments, _ inputs: inout CaseInputs
+  ) -> [CaseOutput] {
+    let weights = inputs.vector([segments.count], mean: 1)
+    let (norms, gradient) = inputs.backend.distance(x, target, segments, weights: weights)
+    return [.float32("norms", norms), .activation("dx", gradient)]
+  }
+}
+
+extension CaseInputs {
+  fileprivate mutating func head(
+    _ extent: OperationCase.LossExtent, _ width: Int
+  ) -> VocabularyHead {
+    VocabularyHead(
+      rows: activations([extent.rows, width], deviation: 2),
+      weight: matrix(extent.vocabulary, width, extent.weightType),
+      bias: extent.hasBiases ? vector([extent.vocabulary]) : nil)
+  }
+}

@@ -1,0 +1,72 @@
+import Foundation
+import MaTVLMTensor
+
+extension OperationCase {
+  static let memory: [OperationCase] =
+    DType.allCases.map { dtype in
+      OperationCase("zeros \(dtype)", .exact) { inputs in
+        [
+          .stored("some", inputs.backend.zeros([7, 5], dtype), dtype),
+          .stored("none", inputs.backend.zeros([0, 5], dtype), dtype),
+        ]
+      }
+    } + conversions + [offsets] + DType.allCases.map(adopted)
+
+  /// Ties, the largest numbers, numbers below the smallest normal one, signed zeros.
+  private static let awkwardNumbers: [Double] = {
+    let chosen: [Double] = [
+      0, -0.0, 1, -1, 0x1.01p0, 0x1.03p0, 0x1.008p0, 0x1.018p0, 0x1.002p0, 0x1.006p0, 65504, 65519,
+      65520,
+      -65536, 1e-5, 3e-8, 2.9e-8, 1e-9, 3.3e38, 3.4e38, -.infinity, .infinity,
+    ]
+    let spread = (0..<300).map { (index: Int) -> Double in
+      sin(Double(index)) * exp2(Double(index % 31 - 15))
+    }
+    return chosen + spread
+  }()
+
+  private static var conversions: [OperationCase] {
+    let types = DType.allCases.filter(\.isFloatingPoint)
+    return types.flatMap { source in
+      types.map { target in
+        OperationCase("convert \(source) to \(target)", .exact) { inputs in
+          let x = inputs.fixed(awkwardNumbers, [awkwardNumbers.count], source)
+          let empty = inputs.fixed([], [0, 3], source)
+          return [
+            .stored("y", inputs.backend.convert(x, to: target), target),
+            .stored("empty", inputs.backend.convert(empty, to: target), target),
+          ]
+        }
+      }
+    }
+  }
+
+  private static let offsets = OperationCase("write and read at an offset", .exact) { inputs in
+    let x = inputs.state([10])
+    let piece: [Float] = [1, 2, 3]
+    piece.withUnsafeBytes { inputs.backend.write($0, to: x.storage.memory, at: 16) }
+    var read: [Float] = [0, 0, 0, 0]
+    read.withUnsafeMutableBytes { inputs.backend.read(x.storage.memory, at: 12, into: $0) }
+    return [.float32("written", x), .float32("read", Tensor(read, [4], on: inputs.device))]
+  }
+
+  private static func adopted(_ dtype: DType) -> OperationCase {
+    OperationCase("adopt \(dtype)", .exact) { inputs in
+      let lender = LentBytes(hostBytes(of: (0..<35).map { Double($0 - 17) }, as: dtype))
+      let storage = inputs.backend.adopt(UnsafeRawBufferPointer(lender.bytes), owner: lender)
+      return [.stored("x", Tensor(storage, [5, 7], dtype), dtype)]
+    }
+  }
+}
+
+/// Stands for a mapped file.
+private final class LentBytes: @unchecked Sendable {
+  let bytes: UnsafeMutableRawBufferPointer
+
+  init(_ content: [UInt8]) {
+    bytes = .allocate(byteCount: content.count, alignment: 64)
+    bytes.copyBytes(from: content)
+  }
+
+  deinit { bytes.deallocate() }
+}
