@@ -54,6 +54,10 @@ let package = Package(
 
     .target(
       name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor"], path: "Tests/MaTVLMTestSupport"),
+    // Run on a machine with an NVIDIA card by Scripts/gpu-check.
+    .executableTarget(
+      name: "matvlm-gpu-check", dependencies: ["MaTVLMCore", "MaTVLMCUDA", "MaTVLMTestSupport"],
+      path: "Tests/GPUCheck"),
     .testTarget(name: "MaTVLMTensorTests", dependencies: ["MaTVLMTensor", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"]),
     .testTarget(

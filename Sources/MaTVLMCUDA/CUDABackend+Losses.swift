@@ -69,11 +69,12 @@ private struct VocabularyWalk {
     self.request = request
     rows = student.rows.shape.rows
     (vocabulary, width) = (student.weight.shape.rows, student.weight.shape.width)
+    chunk = max(256, Self.logitBytes / (8 * max(1, vocabulary)) / 256 * 256)
+    let extents = [rows, vocabulary]
     precondition(
       student.rows.shape.width == width
-        && teacher.map { $0.rows.shape.rows == rows && $0.weight.shape.rows == vocabulary } ?? true,
+        && teacher.map { [$0.rows.shape.rows, $0.weight.shape.rows] == extents } ?? true,
       "vocabularyLoss: rows \(student.rows.shape), weight \(student.weight.shape)")
-    chunk = max(256, Self.logitBytes / (8 * max(1, vocabulary)) / 256 * 256)
   }
 
   private var wantsGradient: Bool {

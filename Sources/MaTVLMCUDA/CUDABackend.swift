@@ -85,6 +85,17 @@ package final class CUDABackend: Backend {
     Tensor(uninitialized: shape, dtype, on: self)
   }
 
+  /// Waits until everything that was queued is done.
+  package func synchronize() { attempt { try device.synchronize() } }
+
+  /// Bytes of the card's memory that tensors have, now and at most since the last call.
+  package func takeMemoryPeak() -> (used: Int, peak: Int) {
+    memory.withLock { memory in
+      defer { memory.resetPeak() }
+      return (memory.used, memory.peak)
+    }
+  }
+
   // MARK: Memory
 
   package func allocate(byteCount: Int) -> Memory {

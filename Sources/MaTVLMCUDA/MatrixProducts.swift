@@ -148,7 +148,7 @@ final class MatrixProducts: Sendable {
     case biasType = 26
   }
 
-  private func set<Value>(
+  private func set<Value: BitwiseCopyable>(
     _ product: UnsafeMutableRawPointer?, _ attribute: ProductAttribute, _ value: inout Value
   ) throws {
     try library.check(
