@@ -58,8 +58,13 @@ let package = Package(
     .executableTarget(
       name: "matvlm-gpu-check", dependencies: ["MaTVLMCore", "MaTVLMCUDA", "MaTVLMTestSupport"],
       path: "Tests/GPUCheck"),
-    .testTarget(name: "MaTVLMTensorTests", dependencies: ["MaTVLMTensor", "MaTVLMTestSupport"]),
-    .testTarget(name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"]),
+    .testTarget(
+      name: "MaTVLMTensorTests",
+      dependencies: ["MaTVLMTensor", "CMaTVLMKernels", "MaTVLMTestSupport"],
+      resources: [.copy("Fixtures")]),
+    .testTarget(
+      name: "MaTVLMTextTests", dependencies: ["MaTVLMText", "MaTVLMTestSupport"],
+      resources: [.copy("Fixtures")]),
     .testTarget(
       name: "MaTVLMImagesTests", dependencies: ["MaTVLMImages", "MaTVLMTestSupport"],
       resources: [.copy("Fixtures")]),

@@ -59,7 +59,8 @@ static void attention(const struct matvlm_attention *a, float *scratch) {
   const ptrdiff_t columns = padded(a->rows), width = a->width;
   float *queries = scratch;                     // [P, columns]
   float *output = queries + width * TILE;       // [P, columns]
-  float *scores = output + width * TILE;        // [TILE, columns]
+  float *values = output + width * TILE;        // [TILE, P]
+  float *scores = values + width * TILE;        // [TILE, columns]
   float *largest = scores + TILE * TILE, *sum = largest + TILE;
   struct softmax softmax = {largest, sum, (int32_t *)(sum + TILE), 0, 0};
   load_visible(&softmax, a->visible, a->rows);
@@ -69,7 +70,8 @@ static void attention(const struct matvlm_attention *a, float *scratch) {
   for (ptrdiff_t first = 0; first < softmax.most; first += TILE) {
     const ptrdiff_t keys = MIN(TILE, softmax.most - first);
     const struct left_factor key = {a->keys + first * a->key_stride, a->key_stride, 1};
-    const struct left_factor value = {a->values + first * a->key_stride, 1, a->key_stride};
+    const struct left_factor value = {values, 1, width};
+    copy_rows(a->values + first * a->key_stride, keys, width, a->key_stride, values, width);
     panel_product(keys, columns, width, key, queries, columns, scores, columns, 0);
     soften(&softmax, scores, first, keys, columns, output, width);
     panel_product(width, columns, keys, value, scores, columns, output, columns, first > 0);
@@ -90,6 +92,7 @@ struct attention_tile {
   float *queries, *output_gradient;              // transposed [P, columns]
   float *queries_gradient;                       // transposed [P, columns]
   float *query_rows, *output_gradient_rows;      // [rows, padded(P)]
+  float *key_rows;                               // [TILE, P]
   float *weights, *scores_gradient;              // [TILE, columns]
   float *log_sum_exp, *inner;                    // [columns]
   struct softmax softmax;
@@ -102,7 +105,8 @@ static struct attention_tile attention_tile(float *scratch, ptrdiff_t width) {
   t.queries_gradient = t.output_gradient + width * TILE;
   t.query_rows = t.queries_gradient + width * TILE;
   t.output_gradient_rows = t.query_rows + padded(width) * TILE;
-  t.weights = t.output_gradient_rows + padded(width) * TILE;
+  t.key_rows = t.output_gradient_rows + padded(width) * TILE;
+  t.weights = t.key_rows + width * TILE;
   t.scores_gradient = t.weights + TILE * TILE;
   t.log_sum_exp = t.scores_gradient + TILE * TILE;
   t.inner = t.log_sum_exp + TILE;
@@ -159,7 +163,8 @@ static void differentiate_tiles(const struct matvlm_attention_gradient *a,
   panel_product(keys, columns, width, by_value, t->output_gradient, columns, t->scores_gradient,
                 columns, 0);
   differentiate_scores(t, first, keys, columns);
-  const struct left_factor by_column = {key, 1, stride};
+  const struct left_factor by_column = {t->key_rows, 1, width};
+  copy_rows(key, keys, width, stride, t->key_rows, width);
   panel_product(width, columns, keys, by_column, t->scores_gradient, columns, t->queries_gradient,
                 columns, first > 0);
   const struct left_factor weights = {t->weights, columns, 1};

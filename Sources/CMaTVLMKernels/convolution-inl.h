@@ -8,10 +8,13 @@ INLINE void store_channels(float *p, vf v, ptrdiff_t channels) {
   else vf_store_part(p, v, channels);
 }
 
-// Taps [K, MATVLM_CONVOLUTION_CHANNELS] of weights [channels, K], zeros behind the last channel.
+// Taps [K, MATVLM_CONVOLUTION_CHANNELS] of weights [channels, K], zeros up to a whole vector.
 static void load_taps(const struct matvlm_convolution *c, float *taps) {
-  memset(taps, 0, (size_t)(c->taps * MATVLM_CONVOLUTION_CHANNELS) * sizeof(float));
-  panel_transpose(c->weight, c->channels, c->taps, c->taps, taps, MATVLM_CONVOLUTION_CHANNELS, 1);
+  for (ptrdiff_t k = 0; k < c->taps; k++) {
+    float *tap = taps + k * MATVLM_CONVOLUTION_CHANNELS;
+    for (ptrdiff_t i = 0; i < c->channels; i++) tap[i] = c->weight[i * c->taps + k];
+    for (ptrdiff_t i = c->channels; i < padded(c->channels); i++) tap[i] = 0;
+  }
 }
 
 // bias + Σ_k tap k · x[row − K + 1 + k] for channels from `at`.
@@ -55,19 +58,28 @@ static void gradient_before_silu(const struct matvlm_convolution_gradient *a, co
     }
 }
 
-// Sums over the block's rows of g (k = K) or g · x[row − K + 1 + k].
-INLINE vf parameter_gradient(const struct matvlm_convolution *c, const float *g, ptrdiff_t at,
-                             ptrdiff_t k) {
-  const ptrdiff_t shift = k - c->taps + 1;
+// dx[row] = Σ_k tap k · g[row + K − 1 − k], as far as g goes.
+INLINE vf input_gradient(const struct matvlm_convolution *c, const float *taps, const float *g,
+                         ptrdiff_t row, ptrdiff_t end, ptrdiff_t at) {
+  const ptrdiff_t first = c->taps - MIN(c->taps, end - row);
   vf sum = vf_set(0);
-  for (ptrdiff_t i = 0; i < c->count; i++) {
-    const vf gradient = vf_load(g + i * MATVLM_CONVOLUTION_CHANNELS + at);
-    const ptrdiff_t row = c->first + i + shift;
-    if (k == c->taps) sum += gradient;
-    else if (row >= 0)
-      sum += gradient * load_channels(c->x + row * c->stride + at, c->channels - at);
-  }
+  for (ptrdiff_t k = first; k < c->taps; k++)
+    sum += vf_load(taps + k * MATVLM_CONVOLUTION_CHANNELS + at) *
+           vf_load(g + (row - c->first + c->taps - 1 - k) * MATVLM_CONVOLUTION_CHANNELS + at);
   return sum;
+}
+
+// Adds g · x[row − K + 1 + k] to the gradient of each tap, and g to that of the bias.
+INLINE void add_parameter_gradients(const struct matvlm_convolution_gradient *a, vf g,
+                                    ptrdiff_t row, ptrdiff_t at) {
+  const struct matvlm_convolution *c = &a->forward;
+  const ptrdiff_t left = c->channels - at, before = c->taps - 1 - MIN(c->taps - 1, row);
+  for (ptrdiff_t k = before; k <= c->taps; k++) {
+    float *sum = a->parameters + k * a->parameters_stride + at;
+    const float *x = c->x + (row - c->taps + 1 + k) * c->stride + at;
+    const vf term = k < c->taps ? g * load_channels(x, left) : g;
+    store_channels(sum, load_channels(sum, left) + term, left);
+  }
 }
 
 static void convolve_gradient(const struct matvlm_convolution_gradient *a, float *scratch) {
@@ -76,16 +88,13 @@ static void convolve_gradient(const struct matvlm_convolution_gradient *a, float
   const ptrdiff_t end = MIN(c->rows, c->first + c->count + c->taps - 1);
   load_taps(c, taps);
   gradient_before_silu(a, taps, end, g);
-  for (ptrdiff_t at = 0; at < c->channels; at += LANES) {
-    for (ptrdiff_t row = c->first; row < c->first + c->count; row++) {
-      vf sum = vf_set(0);
-      for (ptrdiff_t k = c->taps - 1; k >= 0 && row + c->taps - 1 - k < end; k--)
-        sum += vf_load(taps + k * MATVLM_CONVOLUTION_CHANNELS + at) *
-               vf_load(g + (row - c->first + c->taps - 1 - k) * MATVLM_CONVOLUTION_CHANNELS + at);
-      store_channels(a->dx + row * c->stride + at, sum, c->channels - at);
+  for (ptrdiff_t k = 0; k <= c->taps; k++)
+    memset(a->parameters + k * a->parameters_stride, 0, (size_t)c->channels * sizeof(float));
+  for (ptrdiff_t row = c->first; row < c->first + c->count; row++)
+    for (ptrdiff_t at = 0; at < c->channels; at += LANES) {
+      const vf gradient = vf_load(g + (row - c->first) * MATVLM_CONVOLUTION_CHANNELS + at);
+      store_channels(a->dx + row * c->stride + at, input_gradient(c, taps, g, row, end, at),
+                     c->channels - at);
+      add_parameter_gradients(a, gradient, row, at);
     }
-    for (ptrdiff_t k = 0; k <= c->taps; k++)
-      store_channels(a->parameters + k * a->parameters_stride + at,
-                     parameter_gradient(c, g, at, k), c->channels - at);
-  }
 }

@@ -56,6 +56,8 @@ static void layer_norm_gradient(const float *dy, const float *x, const float *we
     }
     const float mean = vf_sum(sum) / (float)width, slope = vf_sum(projection) / (float)width;
     for (int64_t j = 0; j < width; j += LANES) {
+      // g is rounded before the mean is taken off, so that equal ones leave exactly nothing.
+#pragma clang fp contract(on)
       const int64_t left = width - j;
       const vf normal = (vf_load_some(x + j, left) - row.mean) * row.scale;
       const vf g = vf_load_some(dy + j, left) * vf_load_some(weight + j, left);

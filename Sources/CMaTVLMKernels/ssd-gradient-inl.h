@@ -43,7 +43,9 @@ static void load_states(const struct matvlm_scan *s, struct scan_scratch *w) {
     float *state = w->states + first / s->chunk * size;
     memcpy(state + size, state, (size_t)size * sizeof(float));
     load_steps(&steps, s, first);
-    advance_state(s, &steps, first, state + size, w->b_rows);
+    copy_rows(s->x + first * s->x_stride, steps.rows, s->head_width, s->x_stride, w->u,
+              s->head_width);
+    advance_state(s, &steps, first, w->u, state + size, w->b_rows);
   }
 }
 
@@ -176,7 +178,7 @@ static void scan_gradient(struct matvlm_scan_gradient *a, float *scratch) {
     differentiate_chunk(a, &steps, first, &w, &terms);
     differentiate_decays(&steps, &w, &terms, da);
     store_chunk(a, &steps, first, &w, da);
-    const struct left_factor dy = {a->dy + first * s->y_stride, 1, s->y_stride};
+    const struct left_factor dy = {w.dy_rows, 1, padded(p)};
     scale_rows(w.c_rows, steps.rows, wide, steps.from_start);
     scale_panel(w.r, p * wide, steps.decay);
     panel_product(p, wide, steps.rows, dy, w.c_rows, wide, w.r, wide, 1);

@@ -22,24 +22,22 @@ static float softplus(float x) { return x > 20 ? x : log1pf(expf(x)); }
 static void load_steps(struct scan_steps *steps, const struct matvlm_scan *s, ptrdiff_t first) {
   const ptrdiff_t rows = MIN(s->chunk, s->rows - first);
   const double a = -exp((double)s->a_log);
-  double sums[TILE], sum = 0;
+  double sum = 0;
   steps->rows = rows;
-  for (ptrdiff_t l = 0; l < rows; l++) {
-    steps->delta[l] = softplus(s->dt[(first + l) * s->dt_stride] + s->dt_bias);
-    sums[l] = sum += steps->delta[l] * a;
-    steps->from_start[l] = expf((float)sum);
-  }
   for (ptrdiff_t l = 0; l < padded(rows); l++) {
-    const double total = l < rows ? sums[l] : sum;
-    steps->high[l] = (float)total;
-    steps->low[l] = (float)(total - steps->high[l]);
-    if (l >= rows) steps->from_start[l] = 0;
+    steps->delta[l] = l < rows ? softplus(s->dt[(first + l) * s->dt_stride] + s->dt_bias) : 0;
+    sum += steps->delta[l] * a;
+    steps->high[l] = (float)sum;
+    steps->low[l] = (float)(sum - steps->high[l]);
   }
-  for (ptrdiff_t l = 0; l < rows; l++) {
-    steps->to_end[l] = expf((float)(sum - sums[l]));
-    steps->input[l] = steps->to_end[l] * steps->delta[l];
+  for (ptrdiff_t l = 0; l < rows; l += LANES) {
+    const vf high = vf_load(steps->high + l), low = vf_load(steps->low + l);
+    const vf to_end = vf_exp((steps->high[rows - 1] - high) + (steps->low[rows - 1] - low));
+    vf_store(steps->from_start + l, vf_exp(high) * (1.0f + low));
+    vf_store(steps->to_end + l, to_end);
+    vf_store(steps->input + l, to_end * vf_load(steps->delta + l));
   }
-  steps->decay = expf((float)sum);
+  steps->decay = steps->from_start[rows - 1];
 }
 
 // What is left of row s's input at rows l… , zeros where l < s.
@@ -90,59 +88,82 @@ static void scale_rows(float *panel, ptrdiff_t rows, ptrdiff_t width, const floa
 }
 
 // From the state [P, padded(N)] that enters a chunk to the one that leaves it: decayed, plus
-// Σ_s input[s] · x_s b_sᵀ. inputs: scratch [TILE, padded(N)].
+// Σ_s input[s] · x_s b_sᵀ. x [rows, P] contiguous; inputs: scratch [TILE, padded(N)].
 static void advance_state(const struct matvlm_scan *s, const struct scan_steps *steps,
-                          ptrdiff_t first, float *state, float *inputs) {
-  const ptrdiff_t wide = padded(s->state_width);
-  const struct left_factor x = {s->x + first * s->x_stride, 1, s->x_stride};
+                          ptrdiff_t first, const float *x, float *state, float *inputs) {
+  const ptrdiff_t width = s->head_width, wide = padded(s->state_width);
+  const struct left_factor columns = {x, 1, width};
   copy_padded(s->b + first * s->b_stride, steps->rows, s->state_width, s->b_stride, inputs,
               steps->input);
-  scale_panel(state, s->head_width * wide, steps->decay);
-  panel_product(s->head_width, wide, steps->rows, x, inputs, wide, state, wide, 1);
+  scale_panel(state, width * wide, steps->decay);
+  panel_product(width, wide, steps->rows, columns, inputs, wide, state, wide, 1);
 }
 
-// y of a chunk. c, products, y: scratch [N, TILE], [TILE, TILE], [P, TILE].
+// Scratch of a scan.
+struct scan_panels {
+  float *state;     // [P, padded(N)]
+  float *inputs;    // [TILE, padded(N)]
+  float *x;         // [TILE, P]
+  float *c;         // [N, TILE]
+  float *products;  // [TILE, TILE]
+  float *y;         // [P, TILE]
+};
+
+static struct scan_panels scan_panels(const struct matvlm_scan *s, float *memory) {
+  const ptrdiff_t p = s->head_width, n = s->state_width;
+  struct scan_panels w;
+  w.state = memory;
+  w.inputs = w.state + p * padded(n);
+  w.x = w.inputs + TILE * padded(n);
+  w.c = w.x + TILE * p;
+  w.products = w.c + n * TILE;
+  w.y = w.products + TILE * TILE;
+  return w;
+}
+
+// y of a chunk whose x is in its panel; a state that is zero is not looked at.
 static void scan_chunk(const struct matvlm_scan *s, const struct scan_steps *steps,
-                       ptrdiff_t first, const float *state, float *c, float *products, float *y) {
+                       ptrdiff_t first, int has_state, const struct scan_panels *w) {
   const ptrdiff_t rows = steps->rows, width = s->head_width, n = s->state_width;
-  const float *x = s->x + first * s->x_stride;
-  panel_transpose_padded(s->c + first * s->c_stride, rows, n, s->c_stride, c, TILE, 1);
-  if (state) {
-    const struct left_factor entering = {state, padded(n), 1};
-    panel_product(width, rows, n, entering, c, TILE, y, TILE, 0);
+  panel_transpose_padded(s->c + first * s->c_stride, rows, n, s->c_stride, w->c, TILE, 1);
+  if (has_state) {
+    const struct left_factor state = {w->state, padded(n), 1};
+    panel_product(width, rows, n, state, w->c, TILE, w->y, TILE, 0);
     for (ptrdiff_t p = 0; p < width; p++)
-      for (ptrdiff_t l = 0; l < padded(rows); l++) y[p * TILE + l] *= steps->from_start[l];
+      for (ptrdiff_t l = 0; l < padded(rows); l++) w->y[p * TILE + l] *= steps->from_start[l];
   }
-  multiply_triangle(rows, n, s->b + first * s->b_stride, s->b_stride, c, products);
+  multiply_triangle(rows, n, s->b + first * s->b_stride, s->b_stride, w->c, w->products);
   for (ptrdiff_t e = 0; e < rows; e++)
     for (ptrdiff_t l = e / STRIP * STRIP; l < rows; l += LANES) {
-      float *product = products + e * TILE + l;
+      float *product = w->products + e * TILE + l;
       vf_store(product, vf_load(product) * decay_between(steps, e, l) * steps->delta[e]);
     }
   for (ptrdiff_t l = 0; l < rows; l += STRIP) {
-    const struct left_factor inputs = {x, 1, s->x_stride};
+    const struct left_factor columns = {w->x, 1, width};
     const ptrdiff_t strip = MIN(STRIP, rows - l);
-    panel_product(width, strip, l + strip, inputs, products + l, TILE, y + l, TILE, state != NULL);
+    panel_product(width, strip, l + strip, columns, w->products + l, TILE, w->y + l, TILE,
+                  has_state);
   }
   float *to = s->y + first * s->y_stride;
-  panel_transpose(y, width, rows, TILE, to, s->y_stride, 1);
+  panel_transpose(w->y, width, rows, TILE, to, s->y_stride, 1);
   for (ptrdiff_t l = 0; l < rows; l++)
-    for (ptrdiff_t p = 0; p < width; p++) to[l * s->y_stride + p] += s->d * x[l * s->x_stride + p];
+    for (ptrdiff_t p = 0; p < width; p++) to[l * s->y_stride + p] += s->d * w->x[l * width + p];
 }
 
 static void scan_chunks(const struct matvlm_scan *s, float *scratch) {
   const ptrdiff_t width = s->head_width, n = s->state_width, wide = padded(n);
-  float *state = scratch, *inputs = state + width * wide, *c = inputs + TILE * wide;
-  float *products = c + n * TILE, *y = products + TILE * TILE;
-  memset(state, 0, (size_t)(width * wide) * sizeof(float));
-  if (s->state) copy_padded(s->state, width, n, n, state, NULL);
+  const struct scan_panels w = scan_panels(s, scratch);
+  memset(w.state, 0, (size_t)(width * wide) * sizeof(float));
+  if (s->state) copy_padded(s->state, width, n, n, w.state, NULL);
   struct scan_steps steps;
   for (ptrdiff_t first = 0; first < s->rows; first += s->chunk) {
     load_steps(&steps, s, first);
-    scan_chunk(s, &steps, first, first || s->state ? state : NULL, c, products, y);
-    if (s->state || first + s->chunk < s->rows) advance_state(s, &steps, first, state, inputs);
+    copy_rows(s->x + first * s->x_stride, steps.rows, width, s->x_stride, w.x, width);
+    scan_chunk(s, &steps, first, first || s->state, &w);
+    if (s->state || first + s->chunk < s->rows)
+      advance_state(s, &steps, first, w.x, w.state, w.inputs);
   }
-  if (s->state) copy_rows(state, width, n, wide, s->state, n);
+  if (s->state) copy_rows(w.state, width, n, wide, s->state, n);
 }
 
 // One row by the recurrence, which reads and writes the state once. The last vector overlaps whole

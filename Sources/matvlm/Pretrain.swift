@@ -31,6 +31,7 @@ struct Pretrain: ParsableCommand {
     let trainer = Trainer(
       pretraining: try ShapesTeacher.fresh(seed: configuration.seed), configuration, data: data,
       heldOut: heldOut)
-    try TrainingSession(trainer, output, steps: configuration.steps).run(storedAs: .bfloat16)
+    var session = TrainingSession(trainer, output, steps: configuration.steps)
+    try session.run(storedAs: .bfloat16)
   }
 }

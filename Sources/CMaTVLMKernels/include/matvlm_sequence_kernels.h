@@ -13,8 +13,8 @@ enum {
   /// Keys of one call of `attend_row` at most.
   MATVLM_KEY_RANGE = 128,
   /// Rows and channels of one call of the convolution's kernels at most.
-  MATVLM_CONVOLUTION_ROWS = 128,
-  MATVLM_CONVOLUTION_CHANNELS = 128,
+  MATVLM_CONVOLUTION_ROWS = 64,
+  MATVLM_CONVOLUTION_CHANNELS = 1024,
 };
 
 /// At most MATVLM_TILE query rows of one head against the keys and values of their segment.
@@ -146,12 +146,12 @@ struct matvlm_sequence_kernels {
 static inline ptrdiff_t matvlm_padded(ptrdiff_t columns) { return (columns + 15) / 16 * 16; }
 
 static inline ptrdiff_t matvlm_attention_scratch(ptrdiff_t width) {
-  return (2 * width + MATVLM_TILE + 3) * MATVLM_TILE;
+  return (3 * width + MATVLM_TILE + 3) * MATVLM_TILE;
 }
 
 static inline ptrdiff_t matvlm_attention_gradient_scratch(ptrdiff_t rows, ptrdiff_t width) {
   return 2 * rows * matvlm_padded(width) +
-         (3 * width + 2 * matvlm_padded(width) + 2 * MATVLM_TILE + 3) * MATVLM_TILE;
+         (4 * width + 2 * matvlm_padded(width) + 2 * MATVLM_TILE + 3) * MATVLM_TILE;
 }
 
 static inline ptrdiff_t matvlm_convolution_scratch(ptrdiff_t taps) {
@@ -160,7 +160,7 @@ static inline ptrdiff_t matvlm_convolution_scratch(ptrdiff_t taps) {
 
 static inline ptrdiff_t matvlm_scan_scratch(ptrdiff_t head_width, ptrdiff_t state_width) {
   return head_width * matvlm_padded(state_width) +
-         (head_width + state_width + matvlm_padded(state_width) + 2 * MATVLM_TILE) * MATVLM_TILE;
+         (2 * head_width + state_width + matvlm_padded(state_width) + MATVLM_TILE) * MATVLM_TILE;
 }
 
 static inline ptrdiff_t matvlm_scan_gradient_scratch(

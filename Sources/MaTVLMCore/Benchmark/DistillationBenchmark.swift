@@ -1,5 +1,6 @@
 import Foundation
 import MaTVLMDistillation
+import MaTVLMMamba
 import MaTVLMTensor
 import MaTVLMText
 
@@ -25,8 +26,7 @@ public struct DistillationBenchmark: Sendable {
     _ sizes: ModelSizes, every: Int, sequences: Int, length: Int, matrices: DType = .float32,
     on device: Device = .cpu
   ) throws {
-    let tokenizer = try BytePairTrainer(maximumVocabulary: 257).tokenizer(
-      learnedFrom: [], addedTokens: [])
+    let tokenizer = try BytePairTrainer(vocabularySize: 257).train(on: [])
     let teacher = try VisionLanguageModel.fresh(
       sizes.configuration(), tokenizer: tokenizer, seed: 1, matrices: matrices, on: device)
     let layers = Array(stride(from: 0, to: sizes.layers, by: every))

@@ -30,9 +30,8 @@ public enum ShapesTeacher {
     let data = ShapeTrainingData(dataset, count: conversations)
     let template = PromptTemplate.phi
     let texts = (0..<conversations).map { template.trainingText(data.sample($0).turns) }
-    let system = template.systemText.trimmingCharacters(in: .whitespaces)
-    return try BytePairTrainer(maximumVocabulary: 512).tokenizer(
-      learnedFrom: texts, addedTokens: [system])
+    let system = PromptTemplate.system.trimmingCharacters(in: .whitespaces)
+    return try BytePairTrainer(vocabularySize: 512, addedTokens: [system]).train(on: texts)
   }
 
   /// A fresh teacher, to be pretrained.

@@ -50,7 +50,7 @@ public struct LLaVADataset: TrainingData {
     do {
       let content = try entries[index].content.get()
       return TrainingSample(
-        id: id, turns: try Turn.turns(from: content.conversations),
+        id: id, turns: try [Turn](messages: content.conversations),
         picture: try content.image.map { try folder.image($0) })
     } catch {
       throw SampleError(id: id, reason: "\(error)")

@@ -26,9 +26,9 @@ extension CheckpointIndex {
       throw malformed(
         "it has \(file.bytes.count) bytes, at most \(Self.maximumByteCount) are allowed")
     }
-    let json: StrictJSON
+    let json: JSONValue
     do {
-      json = try StrictJSON(parsing: file.bytes)
+      json = try JSONValue(strict: file.bytes)
     } catch {
       throw malformed("\(error)")
     }
@@ -60,7 +60,7 @@ extension CheckpointIndex {
   /// - Parameter totalSize: bytes of all tensors.
   func encoded(totalSize: Int) -> String {
     let map = shards.sorted { $0.key < $1.key }
-      .map { "    \(StrictJSON.encoded($0.key)): \(StrictJSON.encoded($0.value))" }
+      .map { "    \(JSONValue.encoded($0.key)): \(JSONValue.encoded($0.value))" }
     return """
       {
         "metadata": {

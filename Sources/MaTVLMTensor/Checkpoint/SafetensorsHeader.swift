@@ -1,12 +1,22 @@
 /// What a safetensors file says about itself: eight bytes of length, then that much JSON
 /// (https://github.com/huggingface/safetensors, "Format").
-struct SafetensorsHeader {
+package struct SafetensorsHeader {
   /// The limit of the reference implementation.
   static let maximumByteCount = 100_000_000
 
-  var metadata: [String: String]
+  package private(set) var metadata: [String: String]
   /// In the order of their bytes.
-  var entries: [SafetensorsFile.Entry]
+  package private(set) var entries: [SafetensorsFile.Entry]
+}
+
+extension SafetensorsHeader {
+  /// The header of a file yet to be written.
+  init(metadata: [String: String], of tensors: [CheckpointTensor]) {
+    self.metadata = metadata
+    entries = tensors.map {
+      SafetensorsFile.Entry(name: $0.name, type: $0.type, shape: $0.shape, range: 0..<$0.byteCount)
+    }
+  }
 }
 
 // MARK: - Reading
@@ -16,7 +26,7 @@ extension SafetensorsHeader {
   ///
   /// - Throws: ``CheckpointError/malformed(path:tensor:problem:)`` unless every byte after the
   ///   header belongs to exactly one tensor whose type and shape account for its bytes.
-  init(of file: UnsafeRawBufferPointer, path: String) throws {
+  package init(of file: UnsafeRawBufferPointer, path: String) throws {
     func malformed(_ problem: String, _ tensor: String? = nil) -> CheckpointError {
       .malformed(path: path, tensor: tensor, problem: problem)
     }
@@ -61,7 +71,7 @@ extension SafetensorsHeader {
 
   private static func json(
     of file: UnsafeRawBufferPointer, _ malformed: (String, String?) -> CheckpointError
-  ) throws -> (StrictJSON, dataStart: Int) {
+  ) throws -> (JSONValue, dataStart: Int) {
     guard file.count >= 8 else {
       throw malformed("a header takes at least 8 bytes, the file has \(file.count)", nil)
     }
@@ -80,7 +90,7 @@ extension SafetensorsHeader {
       throw malformed("the header does not begin with {", nil)
     }
     do {
-      return (try StrictJSON(parsing: text), dataStart)
+      return (try JSONValue(strict: text), dataStart)
     } catch {
       throw malformed("header: \(error)", nil)
     }
@@ -88,7 +98,7 @@ extension SafetensorsHeader {
 
   private struct Problem: Error { let text: String }
 
-  private static func metadata(_ json: StrictJSON) throws(Problem) -> [String: String] {
+  private static func metadata(_ json: JSONValue) throws(Problem) -> [String: String] {
     guard case .object(let members) = json else { throw Problem(text: "not a JSON object") }
     var metadata: [String: String] = [:]
     for (key, value) in members {
@@ -101,7 +111,7 @@ extension SafetensorsHeader {
   }
 
   private static func entry(
-    _ name: String, _ json: StrictJSON, dataStart: Int, fileByteCount: Int
+    _ name: String, _ json: JSONValue, dataStart: Int, fileByteCount: Int
   ) throws(Problem) -> SafetensorsFile.Entry {
     guard case .object(let members) = json, members.count == 3,
       let typeName = members["dtype"], let shape = members["shape"],
@@ -137,7 +147,7 @@ extension SafetensorsHeader {
       range: dataStart + bounds[0]..<dataStart + bounds[1])
   }
 
-  private static func naturalNumbers(_ json: StrictJSON) -> [Int]? {
+  private static func naturalNumbers(_ json: JSONValue) -> [Int]? {
     guard case .array(let values) = json else { return nil }
     var numbers: [Int] = []
     for value in values {
@@ -170,7 +180,7 @@ extension SafetensorsHeader {
     var members: [String] = []
     if !metadata.isEmpty {
       let pairs = metadata.sorted { $0.key < $1.key }
-        .map { "\(StrictJSON.encoded($0.key)):\(StrictJSON.encoded($0.value))" }
+        .map { "\(JSONValue.encoded($0.key)):\(JSONValue.encoded($0.value))" }
       members.append("\"__metadata__\":{\(pairs.joined(separator: ","))}")
     }
     var end = 0
@@ -179,7 +189,7 @@ extension SafetensorsHeader {
       end += entry.range.count
       let shape = entry.shape.dimensions.map(String.init).joined(separator: ",")
       members.append(
-        "\(StrictJSON.encoded(entry.name)):{\"dtype\":\"\(entry.type.rawValue)\","
+        "\(JSONValue.encoded(entry.name)):{\"dtype\":\"\(entry.type.rawValue)\","
           + "\"shape\":[\(shape)],\"data_offsets\":[\(begin),\(end)]}")
     }
     var json = Array("{\(members.joined(separator: ","))}".utf8)

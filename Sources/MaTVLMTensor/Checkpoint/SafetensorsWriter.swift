@@ -15,11 +15,7 @@ public enum SafetensorsWriter {
     for tensor in tensors {
       precondition(names.insert(tensor.name).inserted, "SafetensorsWriter: two \(tensor.name)")
     }
-    let entries = tensors.map {
-      SafetensorsFile.Entry(
-        name: $0.name, type: $0.type, shape: $0.shape, range: 0..<$0.byteCount)
-    }
-    let header = SafetensorsHeader(metadata: metadata, entries: entries).encoded()
+    let header = SafetensorsHeader(metadata: metadata, of: tensors).encoded()
     try AtomicFile.write(to: url) { output in
       try header.withUnsafeBytes(output.write)
       for tensor in tensors { try tensor.forEachChunk(output.write) }

@@ -60,9 +60,9 @@ extension CPUBackend {
 
   private static func widths(_ name: String, _ weight: Tensor) -> (inputs: Int, outputs: Int) {
     precondition(
-      weight.shape.dimensions.count == 2 && weight.dtype.isFloatingPoint,
+      weight.shape.dimensions.count >= 2 && weight.dtype.isFloatingPoint,
       "\(name): weight is \(weight.dtype) \(weight.shape)")
-    return (weight.shape[1], weight.shape[0])
+    return (weight.shape.width, weight.shape.rows)
   }
 
   // MARK: Tiles

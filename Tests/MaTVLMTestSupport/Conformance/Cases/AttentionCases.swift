@@ -7,7 +7,8 @@ extension OperationCase {
   ].flatMap { count, heads, headWidth, width in
     [false, true].map { inverse in
       OperationCase(
-        "rotate \(width) of \(headWidth), \(heads) heads, \(count) rows, \(inverse ? "back" : "forth")",
+        "rotate \(width) of \(headWidth), \(heads) heads, \(count) rows, "
+          + (inverse ? "back" : "forth"),
         .fewRoundings
       ) { inputs in
         let x = inputs.activations([count, heads * headWidth])

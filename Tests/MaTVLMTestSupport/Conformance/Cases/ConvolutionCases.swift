@@ -4,7 +4,7 @@ extension OperationCase {
   static let convolutions: [OperationCase] =
     [
       ([0], 3, 4), ([1], 5, 4), ([2], 16, 4), ([7], 33, 4), ([5, 0, 9, 1], 24, 4), ([37], 80, 3),
-      ([130], 17, 2), ([6, 6], 4, 1),
+      ([130], 17, 2), ([6, 6], 4, 1), ([3, 600], 300, 4),
     ].map { lengths, channels, taps in
       OperationCase("causalConvolution \(lengths), \(channels) channels, \(taps) taps", .chain) {
         inputs in

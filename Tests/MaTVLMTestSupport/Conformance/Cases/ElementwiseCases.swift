@@ -3,7 +3,7 @@ import MaTVLMTensor
 extension OperationCase {
   static let elementwise: [OperationCase] = arithmetic + sums + activations
 
-  private static let shapes: [Shape] = [[0, 4], [1], [37, 19], [1000], [3, 4099]]
+  private static let shapes: [Shape] = [[0, 4], [1], [37, 19], [1000], [3, 40_009]]
 
   private static let arithmetic = shapes.map { shape in
     OperationCase("add, multiply, scale activations \(shape)", .oneRounding) { inputs in

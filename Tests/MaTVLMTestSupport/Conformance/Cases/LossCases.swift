@@ -12,6 +12,9 @@ extension OperationCase {
     var vocabulary = 37
     var weightType = DType.float32
     var hasBiases = true
+    /// Whether the teacher has the student's head, as when only mixers differ.
+    var sharesHead = false
+    var deviation = 2.0
   }
 
   static let divergences: [OperationCase] = Divergence.allCases.flatMap { divergence in
@@ -38,18 +41,36 @@ extension OperationCase {
     LossExtent(rows: 7, width: 33, vocabulary: 1037, weightType: .bfloat16),
     LossExtent(rows: 7, width: 33, vocabulary: 1037, weightType: .float16, hasBiases: false),
     LossExtent(rows: 70, width: 24, teacherWidth: 24, vocabulary: 129, hasBiases: false),
-    LossExtent(rows: 300, width: 8, teacherWidth: 8, vocabulary: 65),
+    LossExtent(rows: 1100, width: 8, teacherWidth: 8, vocabulary: 65),
+    LossExtent(rows: 40, vocabulary: 129, sharesHead: true),
+    LossExtent(rows: 40, vocabulary: 129, hasBiases: false, sharesHead: true),
   ].flatMap { extent in
     [(true, true), (true, false), (false, true)].map { hasTeacher, hasLabels in
       let against = [hasTeacher ? "teacher" : nil, hasLabels ? "labels" : nil].compactMap { $0 }
       return OperationCase(
         "vocabularyLoss \(extent.rows) rows, \(extent.vocabulary) tokens, \(extent.weightType), "
-          + "\(extent.hasBiases ? "biases" : "no biases"), against \(against)", .chain
+          + "\(extent.hasBiases ? "biases" : "no biases"), "
+          + "\(extent.sharesHead ? "one head" : "two heads"), against \(against)", .chain
       ) { inputs in
         losses(
           extent, VocabularyLossRequest(), hasTeacher: hasTeacher, hasLabels: hasLabels, .all,
           &inputs)
       }
+    }
+  }
+
+  /// Probabilities that are zero in float32.
+  static let sharpDivergences: [OperationCase] = Divergence.allCases.map { divergence in
+    OperationCase(
+      "vocabularyLoss \(divergence) of sharp distributions",
+      CaseTolerance(
+        float32: 3e-4, narrowRoundings: 3,
+        reason: "logits of some hundred are exact to 10⁻⁴ or so, and so are probabilities")
+    ) { inputs in
+      var request = VocabularyLossRequest()
+      request.divergence = divergence
+      let extent = LossExtent(rows: 20, deviation: 100)
+      return losses(extent, request, hasTeacher: true, hasLabels: true, .all, &inputs)
     }
   }
 
@@ -59,7 +80,7 @@ extension OperationCase {
   ) -> [CaseOutput] {
     var request = request
     let student = inputs.head(extent, extent.width)
-    let teacher = hasTeacher ? inputs.head(extent, extent.teacherWidth) : nil
+    let teacher = hasTeacher ? inputs.teacher(of: student, extent) : nil
     if hasTeacher { request.divergenceWeights = inputs.vector([extent.rows]) }
     if hasLabels {
       // Every third row has no label.
@@ -105,11 +126,19 @@ extension OperationCase {
 }
 
 extension CaseInputs {
+  fileprivate mutating func teacher(
+    of student: VocabularyHead, _ extent: OperationCase.LossExtent
+  ) -> VocabularyHead {
+    guard extent.sharesHead else { return head(extent, extent.teacherWidth) }
+    let rows = activations(student.rows.shape, deviation: extent.deviation)
+    return VocabularyHead(rows: rows, weight: student.weight, bias: student.bias)
+  }
+
   fileprivate mutating func head(
     _ extent: OperationCase.LossExtent, _ width: Int
   ) -> VocabularyHead {
     VocabularyHead(
-      rows: activations([extent.rows, width], deviation: 2),
+      rows: activations([extent.rows, width], deviation: extent.deviation),
       weight: matrix(extent.vocabulary, width, extent.weightType),
       bias: extent.hasBiases ? vector([extent.vocabulary]) : nil)
   }

@@ -4,7 +4,7 @@ extension OperationCase {
   static let norms: [OperationCase] = layerNorms + [farFromZero] + gatedNorms
 
   private static let layerNorms = [
-    (0, 24), (1, 24), (5, 1), (7, 33), (37, 80), (65, 160), (3, 1152),
+    (0, 24), (1, 24), (5, 2), (7, 33), (37, 80), (65, 160), (3, 1152), (2000, 33),
   ].flatMap { count, width in
     [true, false].map { parameters in
       let wish = parameters ? "with" : "without"
@@ -45,7 +45,7 @@ extension OperationCase {
 
   private static let gatedNorms = [
     (0, 48, 16), (1, 24, 24), (5, 48, 16), (7, 80, 80), (9, 33, 11), (37, 160, 80), (3, 72, 72),
-    (65, 240, 80), (4, 6, 1),
+    (65, 240, 80), (4, 6, 1), (2000, 33, 11),
   ].map { count, width, groupWidth in
     OperationCase("gatedRMSNorm [\(count), \(width)] by \(groupWidth)", .chain) { inputs in
       let x = inputs.activations([count, width])

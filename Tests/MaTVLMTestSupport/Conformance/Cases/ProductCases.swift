@@ -13,6 +13,8 @@ extension OperationCase {
     Extent(rows: 5, inputs: 1, outputs: 3), Extent(rows: 7, inputs: 33, outputs: 40),
     Extent(rows: 37, inputs: 80, outputs: 65), Extent(rows: 64, inputs: 300, outputs: 1),
     Extent(rows: 129, inputs: 64, outputs: 96), Extent(rows: 200, inputs: 193, outputs: 161),
+    Extent(rows: 20, inputs: 2050, outputs: 70), Extent(rows: 1100, inputs: 33, outputs: 259),
+    Extent(rows: 3000, inputs: 20, outputs: 9),
   ]
 
   private static let weighted = extents.flatMap { extent in

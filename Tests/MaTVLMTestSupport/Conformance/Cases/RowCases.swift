@@ -49,7 +49,7 @@ extension OperationCase {
     }
   }
 
-  private static let summing = [(0, 5), (1, 33), (37, 80), (300, 3), (5, 1037)].map {
+  private static let summing = [(0, 5), (1, 33), (37, 80), (300, 3), (5, 1037), (5000, 9)].map {
     count, width in
     OperationCase("sumRows [\(count), \(width)]", .sum) { inputs in
       [.float32("y", inputs.backend.sumRows(inputs.activations([count, width])))]

@@ -11,7 +11,9 @@ extension OperationCase {
   ]
 
   /// None, one row, less than a chunk, whole chunks, and more.
-  private static let lengths = [[0], [1], [7], [64], [37], [5, 0, 9], [130], [1, 70, 3]]
+  private static let lengths = [
+    [0], [1], [7], [64], [37], [5, 0, 9], [130], [1, 70, 3], [0, 300],
+  ]
 
   static let scans: [OperationCase] =
     geometries.flatMap { geometry in

@@ -20,7 +20,7 @@ extension OperationCase {
 
   private static func adamW(_ decay: Float, _ gradientScale: Float) -> OperationCase {
     OperationCase("adamW decay \(decay), gradients by \(gradientScale)", threeSteps) { inputs in
-      let shapes: [Shape] = [[1], [33], [17, 9], [4099]]
+      let shapes: [Shape] = [[1], [33], [17, 9], [40_009]]
       let values = shapes.map { inputs.state($0) }
       let first = shapes.map { inputs.backend.zeros($0, .float32) }
       let second = shapes.map { inputs.backend.zeros($0, .float32) }

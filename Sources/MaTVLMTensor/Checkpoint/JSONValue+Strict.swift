@@ -1,32 +1,19 @@
 import Foundation
 
-/// JSON of a file that nobody vouches for: UTF-8, no key twice in an object, bounded depth and size.
-///
-/// Foundation's decoder silently keeps one of two equal keys, and two readers of one file must not
-/// see different tensors.
-package enum StrictJSON: Sendable, Hashable {
-  case null
-  case boolean(Bool)
-  /// A number without fraction and exponent that fits an `Int`.
-  case integer(Int)
-  case number(Double)
-  case string(String)
-  case array([StrictJSON])
-  case object([String: StrictJSON])
+/// Where and why a text is not strict JSON.
+package struct JSONProblem: Error, Sendable, Hashable, CustomStringConvertible {
+  package let offset: Int
+  package let reason: String
+  package var description: String { "JSON at byte \(offset): \(reason)" }
+}
 
-  /// Where and why a text is not strict JSON.
-  package struct Problem: Error, Sendable, Hashable, CustomStringConvertible {
-    package let offset: Int
-    package let reason: String
-    package var description: String { "JSON at byte \(offset): \(reason)" }
-  }
-
-  static let maximumDepth = 32
-  /// Keeps the memory that a hostile text can claim near 1 GB.
-  static let maximumValues = 8_000_000
-
-  /// - Throws: ``Problem``.
-  package init(parsing bytes: UnsafeRawBufferPointer) throws(Problem) {
+extension JSONValue {
+  /// Reads JSON of a file that nobody vouches for: UTF-8, no key twice in an object, bounded depth
+  /// and size.
+  ///
+  /// Foundation's decoder silently keeps one of two equal keys, and two readers of one file must
+  /// not see different tensors.
+  package init(strict bytes: UnsafeRawBufferPointer) throws(JSONProblem) {
     var parser = Parser(bytes: bytes)
     self = try parser.value(depth: 0)
     parser.skipSpace()
@@ -35,12 +22,16 @@ package enum StrictJSON: Sendable, Hashable {
 }
 
 private struct Parser {
+  static let maximumDepth = 32
+  /// Keeps the memory that a hostile text can claim near 1 GB.
+  static let maximumValues = 8_000_000
+
   let bytes: UnsafeRawBufferPointer
   var position = 0
   var values = 0
 
-  func problem(_ reason: String, at offset: Int? = nil) -> StrictJSON.Problem {
-    StrictJSON.Problem(offset: offset ?? position, reason: reason)
+  func problem(_ reason: String, at offset: Int? = nil) -> JSONProblem {
+    JSONProblem(offset: offset ?? position, reason: reason)
   }
 
   var next: UInt8? { position < bytes.count ? bytes[position] : nil }
@@ -58,25 +49,25 @@ private struct Parser {
     return true
   }
 
-  mutating func value(depth: Int) throws(StrictJSON.Problem) -> StrictJSON {
+  mutating func value(depth: Int) throws(JSONProblem) -> JSONValue {
     values += 1
-    guard depth < StrictJSON.maximumDepth else { throw problem("nested too deep") }
-    guard values <= StrictJSON.maximumValues else { throw problem("too many values") }
+    guard depth < Self.maximumDepth else { throw problem("nested too deep") }
+    guard values <= Self.maximumValues else { throw problem("too many values") }
     skipSpace()
     switch next.map(Unicode.Scalar.init) {
     case "{": return .object(try object(depth: depth))
     case "[": return .array(try array(depth: depth))
     case "\"": return .string(try string())
-    case "t": return try word("true", .boolean(true))
-    case "f": return try word("false", .boolean(false))
+    case "t": return try word("true", .bool(true))
+    case "f": return try word("false", .bool(false))
     case "n": return try word("null", .null)
     case nil: throw problem("the text ends where a value is expected")
     default: return try number()
     }
   }
 
-  private mutating func word(_ text: StaticString, _ value: StrictJSON)
-    throws(StrictJSON.Problem) -> StrictJSON
+  private mutating func word(_ text: StaticString, _ value: JSONValue)
+    throws(JSONProblem) -> JSONValue
   {
     let count = text.utf8CodeUnitCount
     guard count <= bytes.count - position,
@@ -86,9 +77,9 @@ private struct Parser {
     return value
   }
 
-  private mutating func array(depth: Int) throws(StrictJSON.Problem) -> [StrictJSON] {
+  private mutating func array(depth: Int) throws(JSONProblem) -> [JSONValue] {
     position += 1
-    var elements: [StrictJSON] = []
+    var elements: [JSONValue] = []
     skipSpace()
     if take("]") { return elements }
     while true {
@@ -99,9 +90,9 @@ private struct Parser {
     }
   }
 
-  private mutating func object(depth: Int) throws(StrictJSON.Problem) -> [String: StrictJSON] {
+  private mutating func object(depth: Int) throws(JSONProblem) -> [String: JSONValue] {
     position += 1
-    var members: [String: StrictJSON] = [:]
+    var members: [String: JSONValue] = [:]
     skipSpace()
     if take("}") { return members }
     while true {
@@ -123,7 +114,7 @@ private struct Parser {
 
   // MARK: Numbers
 
-  private mutating func number() throws(StrictJSON.Problem) -> StrictJSON {
+  private mutating func number() throws(JSONProblem) -> JSONValue {
     let start = position
     _ = take("-")
     let leadingZero = next == UInt8(ascii: "0")
@@ -154,7 +145,7 @@ private struct Parser {
 
   // MARK: Strings
 
-  private mutating func string() throws(StrictJSON.Problem) -> String {
+  private mutating func string() throws(JSONProblem) -> String {
     let start = position
     position += 1
     var content: [UInt8] = []
@@ -178,7 +169,7 @@ private struct Parser {
   }
 
   /// The UTF-8 of the escape sequence at `position`, which it skips.
-  private mutating func escaped() throws(StrictJSON.Problem) -> [UInt8] {
+  private mutating func escaped() throws(JSONProblem) -> [UInt8] {
     position += 1
     guard let kind = next else { throw problem("the text ends within an escape") }
     position += 1
@@ -194,7 +185,7 @@ private struct Parser {
     }
   }
 
-  private mutating func unicodeEscape() throws(StrictJSON.Problem) -> Unicode.Scalar {
+  private mutating func unicodeEscape() throws(JSONProblem) -> Unicode.Scalar {
     let first = try hexadecimal()
     if let scalar = Unicode.Scalar(first) { return scalar }
     guard first < 0xDC00, take("\\"), take("u") else { throw problem("half a surrogate pair") }
@@ -205,7 +196,7 @@ private struct Parser {
     return scalar
   }
 
-  private mutating func hexadecimal() throws(StrictJSON.Problem) -> UInt32 {
+  private mutating func hexadecimal() throws(JSONProblem) -> UInt32 {
     var value: UInt32 = 0
     for _ in 0..<4 {
       guard let byte = next, let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
@@ -218,7 +209,7 @@ private struct Parser {
   }
 }
 
-extension StrictJSON {
+extension JSONValue {
   /// `text` as a JSON string, quotes included, with the escapes that Rust's serde_json writes.
   static func encoded(_ text: String) -> String {
     var result = "\""
