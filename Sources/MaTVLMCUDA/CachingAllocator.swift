@@ -6,7 +6,7 @@
 ///
 /// Small requests (up to 1 MiB) are rounded to powers of two and cut from slabs of 2 MiB; large ones
 /// are rounded to 2 MiB and taken from kept blocks of at most an eighth more.
-struct CachingAllocator: Sendable {
+package struct CachingAllocator: Sendable {
   private let obtain: @Sendable (Int) throws -> UInt64
   private let release: @Sendable (UInt64) throws -> Void
   private var small: [Int: [UInt64]] = [:]
@@ -18,20 +18,20 @@ struct CachingAllocator: Sendable {
   /// While not nil, large and small blocks that are given back wait here: see ``hold()``.
   private var held: [(address: UInt64, byteCount: Int)]?
   /// Bytes obtained from the driver.
-  private(set) var reserved = 0
+  package private(set) var reserved = 0
   /// Bytes handed out.
-  private(set) var used = 0
+  package private(set) var used = 0
   /// The most that was ever handed out since ``resetPeak()``.
-  private(set) var peak = 0
+  package private(set) var peak = 0
 
-  static let smallLimit = 1 << 20
-  static let slab = 2 << 20
+  package static let smallLimit = 1 << 20
+  package static let slab = 2 << 20
 
   /// - Parameters:
   ///   - obtain: gets memory from the driver, aligned to 256 bytes at least; throws when there is
   ///     none.
   ///   - release: gives it back.
-  init(
+  package init(
     obtain: @escaping @Sendable (Int) throws -> UInt64,
     release: @escaping @Sendable (UInt64) throws -> Void
   ) {
@@ -40,7 +40,7 @@ struct CachingAllocator: Sendable {
   }
 
   /// The size of the block that a request gets when nothing is kept.
-  static func rounded(_ byteCount: Int) -> Int {
+  package static func rounded(_ byteCount: Int) -> Int {
     if byteCount <= smallLimit {
       var size = 512
       while size < byteCount { size *= 2 }
@@ -51,7 +51,7 @@ struct CachingAllocator: Sendable {
 
   /// - Throws: what the driver says when it has no memory even after everything kept was given
   ///   back.
-  mutating func allocate(_ byteCount: Int) throws -> UInt64 {
+  package mutating func allocate(_ byteCount: Int) throws -> UInt64 {
     let size = Self.rounded(byteCount)
     let address =
       size <= Self.smallLimit ? try allocateSmall(size) : try allocateLarge(size)
@@ -60,7 +60,7 @@ struct CachingAllocator: Sendable {
     return address
   }
 
-  mutating func free(_ address: UInt64, byteCount: Int) {
+  package mutating func free(_ address: UInt64, byteCount: Int) {
     if held != nil {
       held!.append((address, byteCount))
       return
@@ -77,18 +77,18 @@ struct CachingAllocator: Sendable {
 
   /// From now on nothing that is given back is handed out again, because recorded work will use it
   /// again.
-  mutating func hold() { held = [] }
+  package mutating func hold() { held = [] }
 
   /// Ends ``hold()``; the blocks stay out of use until they are given back with ``free(_:byteCount:)``.
-  mutating func endHold() -> [(address: UInt64, byteCount: Int)] {
+  package mutating func endHold() -> [(address: UInt64, byteCount: Int)] {
     defer { held = nil }
     return held ?? []
   }
 
-  mutating func resetPeak() { peak = used }
+  package mutating func resetPeak() { peak = used }
 
   /// Gives every kept large block back to the driver.
-  mutating func trim() throws {
+  package mutating func trim() throws {
     for (size, blocks) in large {
       for block in blocks {
         try release(block)
@@ -128,7 +128,7 @@ struct CachingAllocator: Sendable {
     if large[size, default: []].isEmpty {
       largeSizes.insert(size, at: largeSizes.firstIndex { $0 > size } ?? largeSizes.count)
     }
-    large[size]!.append(address)
+    large[size, default: []].append(address)
   }
 
   private mutating func obtainTrimming(_ size: Int) throws -> UInt64 {

@@ -9,6 +9,7 @@ func checkConformance(_ context: CheckContext) throws -> Bool {
     // Products of the tensor cores are as exact as float32's, but add up in another order.
     var failures: [String] = []
     for operation in OperationCase.all {
+      if context.isVerbose { report("\(precision.rawValue) \(operation)") }
       failures += conformanceFailures(of: device, toleranceScale: 3, cases: [operation])
       if let failure = device.backend.failure {
         failures.append("\(operation): the device failed: \(failure)")

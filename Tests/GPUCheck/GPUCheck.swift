@@ -2,13 +2,13 @@ import Foundation
 import MaTVLMCUDA
 import MaTVLMTensor
 
-/// Checks and measures this package on an NVIDIA card: `matvlm-gpu-check [PART…] [--cuda-path DIR]`.
+/// Checks and measures this package on an NVIDIA card: `matvlm-gpu-check [PART…] [--cuda-path DIR] [--verbose]`.
 ///
 /// Exit codes: 0 everything conforms, 1 something does not or the card failed, 64 an unknown part,
 /// 77 there is no card or no CUDA to check.
 @main
 struct GPUCheck {
-  static let parts: [(name: String, run: (CheckContext) throws -> Bool)] = [
+  static let parts: [(name: String, run: @Sendable (CheckContext) throws -> Bool)] = [
     ("conformance", checkConformance),
     ("repeatability", checkRepeatability),
     ("operations", measureOperations),
@@ -18,13 +18,14 @@ struct GPUCheck {
   ]
 
   static func main() {
-    setvbuf(stdout, nil, _IOLBF, 0)
     var wanted: [String] = []
     var context = CheckContext()
     var arguments = CommandLine.arguments.dropFirst()
     while let argument = arguments.popFirst() {
-      if argument == "--cuda-path" { context.cudaPath = arguments.popFirst() } else {
-        wanted.append(argument)
+      switch argument {
+      case "--cuda-path": context.cudaPath = arguments.popFirst()
+      case "--verbose": context.isVerbose = true
+      default: wanted.append(argument)
       }
     }
     let unknown = wanted.filter { name in !parts.contains { $0.name == name } }
@@ -40,7 +41,7 @@ struct GPUCheck {
     }
     var conforms = true
     for part in parts where wanted.isEmpty || wanted.contains(part.name) {
-      print("== \(part.name)")
+      report("== \(part.name)")
       do {
         conforms = try part.run(context) && conforms
       } catch {
@@ -55,6 +56,8 @@ struct GPUCheck {
 /// What every part needs.
 struct CheckContext {
   var cudaPath: String?
+  /// Whether each case is named before it runs.
+  var isVerbose = false
 
   func device(_ precision: DType) throws -> Device {
     try .cuda(0, precision: precision, cudaPath: cudaPath)
@@ -83,6 +86,7 @@ func medianSeconds(
 func report(_ name: String, _ figures: String...) {
   let padding = String(repeating: " ", count: max(1, 58 - name.count))
   print(name + padding + figures.joined(separator: "  "))
+  fflush(nil)  // a run that is stopped leaves what it had
 }
 
 /// `value` with so many places.
