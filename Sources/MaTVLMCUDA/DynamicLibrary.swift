@@ -2,14 +2,14 @@ import Foundation
 
 /// A shared library opened while the program runs, so that nothing of it is needed to build or
 /// start.
-struct DynamicLibrary: @unchecked Sendable {  // the handle is never closed nor written
-  let path: String
+package struct DynamicLibrary: @unchecked Sendable {  // the handle is never closed nor written
+  package let path: String
   private let handle: UnsafeMutableRawPointer
 
   /// Opens the first of `names` that is found in `folders`, or by the system's own search.
   /// - Parameter hint: what to do when there is none.
   /// - Throws: ``CUDAError/libraryMissing(name:tried:hint:)``
-  init(_ names: [String], in folders: [String], hint: String) throws {
+  package init(_ names: [String], in folders: [String], hint: String) throws {
     // The system's search comes last where folders were named on purpose, and covers LD_LIBRARY_PATH
     // and what the process has loaded already.
     let candidates = folders.flatMap { folder in names.map { folder + "/" + $0 } } + names
@@ -28,7 +28,7 @@ struct DynamicLibrary: @unchecked Sendable {  // the handle is never closed nor 
   /// A function by its name in the library.
   /// - Parameter type: its prototype, declared by hand; nothing can check it.
   /// - Throws: ``CUDAError/functionMissing(library:function:)``
-  func function<Prototype>(_ name: String, as type: Prototype.Type = Prototype.self) throws
+  package func function<Prototype>(_ name: String, as type: Prototype.Type = Prototype.self) throws
     -> Prototype
   {
     guard let address = dlsym(handle, name) else {
@@ -46,7 +46,7 @@ public struct CUDASearchPath: Sendable, Hashable {
   public init(cudaPath: String? = nil) { self.cudaPath = cudaPath }
 
   /// Folders of libraries in the order they are looked at; before the system's own search.
-  var folders: [String] {
+  package var folders: [String] {
     let named = cudaPath.map { [$0 + "/lib64", $0 + "/lib", $0 + "/targets/x86_64-linux/lib", $0] }
     return (named ?? []) + [
       "/usr/local/cuda/lib64", "/usr/local/cuda-13/lib64", "/usr/local/cuda-12/lib64",

@@ -10,7 +10,7 @@ struct Kernel: @unchecked Sendable {  // a handle of the driver, never changed
 }
 
 /// The files of kernels.
-enum KernelFile: String {
+package enum KernelFile: String, CaseIterable, Sendable {
   case attention, cachedAttention = "cached_attention"
   case attentionGradient = "attention_gradient"
   case scan, scanGradient = "scan_gradient"
@@ -18,21 +18,21 @@ enum KernelFile: String {
 }
 
 /// One kernel file with the constants it is compiled for; a constant that it has not is zero.
-struct KernelSource: Hashable, Sendable {
+package struct KernelSource: Hashable, Sendable {
   let file: KernelFile
   /// The type of activations in it.
   let element: DType
-  var headWidth = 0
+  package var headWidth = 0
   var stateWidth = 0
   var inputRows = 0
 
-  init(_ file: KernelFile, _ element: DType) {
+  package init(_ file: KernelFile, _ element: DType) {
     self.file = file
     self.element = element
   }
 
   /// The whole text: what every file starts with, then the file.
-  var text: String {
+  package var text: String {
     ["common.cuh", "mma.cuh", "\(file.rawValue).cu"].map { name in
       let source = matvlm_cuda_source_named(name)
       guard let start = source.text else {
@@ -43,7 +43,7 @@ struct KernelSource: Hashable, Sendable {
     }.joined(separator: "\n")
   }
 
-  var options: [String] {
+  package var options: [String] {
     precondition(
       element == .float32 || element == .bfloat16, "\(file): no kernels for \(element)")
     return [
@@ -130,8 +130,8 @@ final class KernelLibrary: Sendable {
 
 /// A name for content: 128 bits of FNV-1a (two offsets), which is enough to tell versions of our own
 /// text apart.
-enum ContentHash {
-  static func of(_ parts: [String]) -> String {
+package enum ContentHash {
+  package static func of(_ parts: [String]) -> String {
     var hashes: [UInt64] = [0xcbf2_9ce4_8422_2325, 0x6c62_272e_07bb_0142]
     for part in parts {
       for byte in Array(part.utf8) + [0] {
