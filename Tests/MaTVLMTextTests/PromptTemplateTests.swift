@@ -15,8 +15,13 @@ import Testing
     }
     let question: String
     let prompt: String
-    let prompt_ids: [Int]
+    let promptIDs: [Int]
     let teacher: Answer
+
+    enum CodingKeys: String, CodingKey {
+      case question, prompt, teacher
+      case promptIDs = "prompt_ids"
+    }
   }
 
   struct Cases: Decodable {
@@ -54,7 +59,7 @@ import Testing
     for golden in cases.generations {
       let text = PromptTemplate.phi.generationText([Turn(question: golden.question)])
       #expect(sameScalars(text, golden.prompt))
-      #expect(PromptTemplate.phi.encode(text, with: tokenizer) == golden.prompt_ids)
+      #expect(PromptTemplate.phi.encode(text, with: tokenizer) == golden.promptIDs)
       let answer = tokenizer.decode(golden.teacher.ids, skippingSpecialTokens: true)
       #expect(sameScalars(answer, golden.teacher.text))
     }

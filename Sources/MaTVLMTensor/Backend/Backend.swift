@@ -9,7 +9,8 @@
 ///
 /// Activations have the backend's ``activationType``. Matrices of weights may be float32, bfloat16
 /// or float16 and are used as stored; vectors of weights are float32. Gradients of weights, norms,
-/// losses, states and sums are float32.
+/// losses, states and sums are float32. A weight's dimensions beyond the first count as columns: the
+/// rows and the width of its ``Shape``.
 package protocol Backend: AnyObject, Sendable {
   /// How people name the device: `cpu`, `cuda:0`.
   var name: String { get }

@@ -6,8 +6,6 @@
 ///   - bias: float32 [O]
 /// - Returns: [T, O]
 public func linear(_ x: Tensor, _ weight: Tensor, bias: Tensor? = nil) -> Tensor {
-  // The weight of a patch convolution is a matrix with more dimensions.
-  let weight = weight.reshaped([weight.shape.rows, weight.shape.width])
   let y = x.backend.linear(x, weight, bias)
   let (needsX, needsBias) = (x.history != nil, bias?.history != nil)
   let frozen = weight.detached
@@ -16,7 +14,7 @@ public func linear(_ x: Tensor, _ weight: Tensor, bias: Tensor? = nil) -> Tensor
   return y.recording("linear", [x, weight, bias]) { dy in
     [
       needsX ? dy.backend.linearInputGradient(dy, frozen) : nil,
-      savedX.map { dy.backend.linearWeightGradient(dy, $0) },
+      savedX.map { dy.backend.linearWeightGradient(dy, $0).reshaped(frozen.shape) },
       needsBias ? dy.backend.sumRows(dy) : nil,
     ]
   }
