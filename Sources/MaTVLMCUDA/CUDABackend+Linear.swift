@@ -48,26 +48,15 @@ extension CUDABackend {
     return dw
   }
 
-  /// Queues a product by cuBLASLt; where it cannot add the bias, a kernel does.
+  /// Queues a product by cuBLASLt, which adds the bias in the result's type.
   func multiply(
     _ shape: MatrixProduct, _ first: UInt64, _ second: UInt64, bias: Tensor? = nil,
     into result: UInt64
   ) {
-    attempt {
-      var shape = shape
-      guard let bias else {
-        _ = try products.multiply(shape, first, second, bias: nil, into: result)
-        return
-      }
-      shape.hasBias = true
-      if try products.multiply(shape, first, second, bias: bias.address, into: result) { return }
-      shape.hasBias = false
-      _ = try products.multiply(shape, first, second, bias: nil, into: result)
-      let count = shape.rows * shape.columns
-      launch(
-        .elementwise, "addBias", shape.output, grid: Grid((count + 255) / 256),
-        [.address(result), .tensor(bias), .int64(count), .int32(shape.columns)])
-    }
+    var shape = shape
+    shape.hasBias = bias != nil
+    let bias = bias.map { converted($0, to: shape.output) }
+    attempt { try products.multiply(shape, first, second, bias: bias?.address, into: result) }
   }
 
   /// Whether our kernel, which reads the weights once at the speed of memory, beats a product on the

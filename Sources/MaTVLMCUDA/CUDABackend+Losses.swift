@@ -42,8 +42,8 @@ extension CUDABackend {
 /// One walk over the rows of a loss over the vocabulary, chunk by chunk.
 private struct VocabularyWalk {
   private let backend: CUDABackend
-  private let student: VocabularyHead
-  private let teacher: VocabularyHead?
+  private let student: PreparedHead
+  private let teacher: PreparedHead?
   private let request: VocabularyLossRequest
   private let type: DType
   private let (rows, width, vocabulary): (Int, Int, Int)
@@ -58,14 +58,8 @@ private struct VocabularyWalk {
   ) {
     self.backend = backend
     type = backend.sharedType("vocabularyLoss", student.rows, teacher?.rows)
-    // Weights of another type are converted once, not for each chunk.
-    func prepared(_ head: VocabularyHead) -> VocabularyHead {
-      VocabularyHead(
-        rows: head.rows, weight: backend.converted(head.weight, to: head.rows.dtype),
-        bias: head.bias)
-    }
-    self.student = prepared(student)
-    self.teacher = teacher.map(prepared)
+    self.student = PreparedHead(student, on: backend)
+    self.teacher = teacher.map { PreparedHead($0, on: backend) }
     self.request = request
     rows = student.rows.shape.rows
     (vocabulary, width) = (student.weight.shape.rows, student.weight.shape.width)
@@ -110,14 +104,19 @@ private struct VocabularyWalk {
   }
 
   /// float32 [R, V] for some rows of a head.
-  private func logits(_ head: VocabularyHead, _ part: Range<Int>) -> Tensor {
+  private func logits(_ head: PreparedHead, _ part: Range<Int>) -> Tensor {
     let logits = backend.empty([part.count, vocabulary], .float32)
-    let shape = MatrixProduct(
+    var shape = MatrixProduct(
       rows: part.count, columns: vocabulary, inner: head.weight.shape.width,
       transposesSecond: true, input: head.rows.dtype, output: .float32)
     backend.multiply(
       shape, address(head.rows, part), head.weight.address, bias: head.bias,
       into: logits.address)
+    if let remainder = head.remainder {
+      shape.accumulates = true
+      backend.multiply(
+        shape, address(head.rows, part), remainder.address, into: logits.address)
+    }
     return logits
   }
 
@@ -162,6 +161,27 @@ private struct VocabularyWalk {
   /// Where the first of some rows lies.
   private func address(_ tensor: Tensor, _ part: Range<Int>) -> UInt64 {
     tensor.address + UInt64(part.lowerBound * tensor.shape.width * tensor.dtype.byteCount)
+  }
+}
+
+/// A head with its weights in the type of the rows, converted once and not for each chunk.
+private struct PreparedHead {
+  let rows: Tensor
+  let weight: Tensor
+  /// What float32 weights lose by being rounded: distributions are sharp, so logits need it.
+  let remainder: Tensor?
+  let bias: Tensor?
+
+  init(_ head: VocabularyHead, on backend: CUDABackend) {
+    (rows, bias) = (head.rows, head.bias)
+    weight = backend.converted(head.weight, to: rows.dtype)
+    guard head.weight.dtype == .float32, rows.dtype != .float32 else {
+      remainder = nil
+      return
+    }
+    let rounded = backend.convert(weight, to: .float32)
+    remainder = backend.convert(
+      backend.add(head.weight, backend.scale(rounded, by: -1)), to: rows.dtype)
   }
 }
 

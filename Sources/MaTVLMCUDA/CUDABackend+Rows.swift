@@ -55,11 +55,16 @@ extension CUDABackend {
   private func copyColumns(
     _ y: Tensor, at yColumn: Int, _ x: Tensor?, at xColumn: Int, width: Int
   ) {
+    let extents = [y.shape.width, yColumn, x?.shape.width ?? 0, xColumn, width]
+    let lanes = 16 / y.dtype.byteCount
+    let isPacked = extents.allSatisfy { $0 % lanes == 0 }
+    let units = isPacked ? extents.map { $0 / lanes } : extents
     launch(
-      .rows, "copyColumns", y.dtype, grid: Grid(y.shape.rows, (width + 1023) / 1024),
+      .rows, isPacked ? "copyPacks" : "copyColumns", y.dtype,
+      grid: Grid(y.shape.rows, (units[4] + 1023) / 1024),
       [
-        .tensor(y), .int64(y.shape.width), .int64(yColumn), .tensor(x),
-        .int64(x?.shape.width ?? 0), .int64(xColumn), .int32(width),
+        .tensor(y), .int64(units[0]), .int64(units[1]), .tensor(x), .int64(units[2]),
+        .int64(units[3]), .int32(units[4]),
       ])
   }
 

@@ -13,9 +13,7 @@ struct MatrixProductLibrary: Sendable {
   let create: @convention(c) (HandleOut) -> Status
   let createProduct: @convention(c) (HandleOut, Int32, Int32) -> Status
   let setProduct: @convention(c) (Handle?, Int32, UnsafeRawPointer, Int) -> Status
-  let destroyProduct: @convention(c) (Handle?) -> Status
   let createLayout: @convention(c) (HandleOut, Int32, UInt64, UInt64, Int64) -> Status
-  let destroyLayout: @convention(c) (Handle?) -> Status
   let createPreference: @convention(c) (HandleOut) -> Status
   let setPreference: @convention(c) (Handle?, Int32, UnsafeRawPointer, Int) -> Status
   let destroyPreference: @convention(c) (Handle?) -> Status
@@ -40,9 +38,7 @@ struct MatrixProductLibrary: Sendable {
     create = try library.function("cublasLtCreate")
     createProduct = try library.function("cublasLtMatmulDescCreate")
     setProduct = try library.function("cublasLtMatmulDescSetAttribute")
-    destroyProduct = try library.function("cublasLtMatmulDescDestroy")
     createLayout = try library.function("cublasLtMatrixLayoutCreate")
-    destroyLayout = try library.function("cublasLtMatrixLayoutDestroy")
     createPreference = try library.function("cublasLtMatmulPreferenceCreate")
     setPreference = try library.function("cublasLtMatmulPreferenceSetAttribute")
     destroyPreference = try library.function("cublasLtMatmulPreferenceDestroy")
@@ -70,7 +66,7 @@ struct MatrixProduct: Hashable {
   /// Types of both inputs and of the result; sums are float32.
   var input: DType
   var output: DType
-  /// Whether a float32 vector is added to every row.
+  /// Whether a vector of the output's type is added to every row.
   var hasBias = false
   /// Whether the result is added to what is there.
   var accumulates = false
@@ -83,7 +79,7 @@ final class MatrixProducts: Sendable {
   private struct State: @unchecked Sendable {  // handles, only used under the lock
     var handle: UnsafeMutableRawPointer?
     var workspace: UInt64
-    var plans: [MatrixProduct: Plan?] = [:]
+    var plans: [MatrixProduct: Plan] = [:]
   }
   private let state: Mutex<State>
 
@@ -107,17 +103,13 @@ final class MatrixProducts: Sendable {
     var algorithm = matvlm_cublaslt_algorithm()
   }
 
-  /// Computes a product on the device's stream.
-  /// - Returns: false when no algorithm fits, which happens where a bias of another type than the
-  ///   result is not supported.
+  /// Queues a product on the device's stream.
   func multiply(
     _ shape: MatrixProduct, _ first: UInt64, _ second: UInt64, bias: UInt64?, into result: UInt64
-  ) throws -> Bool {
+  ) throws {
     try state.withLock { state in
-      if state.plans[shape] == nil {
-        state.plans[shape] = .some(try plan(shape, state.handle))
-      }
-      guard let plan = state.plans[shape]! else { return false }
+      let plan = try state.plans[shape] ?? plan(shape, state.handle)
+      state.plans[shape] = plan
       if var bias {
         try set(plan.product, .biasPointer, &bias)
       }
@@ -131,7 +123,6 @@ final class MatrixProducts: Sendable {
           plan.first, &beta, pointer(result), plan.result, pointer(result), plan.result,
           &algorithm, pointer(state.workspace), Self.workspaceBytes, device.stream),
         "cublasLtMatmul")
-      return true
     }
   }
 
@@ -156,7 +147,7 @@ final class MatrixProducts: Sendable {
       "cublasLtMatmulDescSetAttribute")
   }
 
-  private func plan(_ shape: MatrixProduct, _ handle: UnsafeMutableRawPointer?) throws -> Plan? {
+  private func plan(_ shape: MatrixProduct, _ handle: UnsafeMutableRawPointer?) throws -> Plan {
     let computeFloat32: Int32 = 68  // CUBLAS_COMPUTE_32F: float32 inputs are not rounded to tf32
     var plan = Plan()
     try library.check(
@@ -167,7 +158,7 @@ final class MatrixProducts: Sendable {
     if shape.transposesFirst { try set(plan.product, .transposeSecond, &transpose) }
     if shape.hasBias {
       var epilogue: UInt32 = 4  // CUBLASLT_EPILOGUE_BIAS
-      var type = DType.float32.cudaType
+      var type = shape.output.cudaType
       try set(plan.product, .epilogue, &epilogue)
       try set(plan.product, .biasType, &type)
     }
@@ -202,20 +193,11 @@ final class MatrixProducts: Sendable {
       handle, plan.product, plan.second, plan.first, plan.result, plan.result, preference, 1,
       &best, &found)
     let notSupported: Int32 = 15
-    if shape.hasBias, status == notSupported || found == 0 {
-      release(plan)
-      return nil
-    }
     try library.check(
       status == 0 && found == 0 ? notSupported : status,
       "cublasLtMatmulAlgoGetHeuristic(\(shape))")
     plan.algorithm = best.algorithm
     return plan
-  }
-
-  private func release(_ plan: Plan) {
-    _ = library.destroyProduct(plan.product)
-    for layout in [plan.first, plan.second, plan.result] { _ = library.destroyLayout(layout) }
   }
 }
 

@@ -121,19 +121,20 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention(
     for (int m = 0; m < MT; m++) {
 #pragma unroll
       for (int i = 0; i < 2; i++) {
+        if (last[m][i] < first + KEYS - 1) {
+#pragma unroll
+          for (int n = 0; n < KEYS / 8; n++)
+#pragma unroll
+            for (int j = 0; j < 2; j++)
+              if (first + n * 8 + QUAD_COLUMN + j > last[m][i]) s[m][n].c[2 * i + j] = -INFINITY_F;
+        }
         float top = most[m][i];
-        const bool whole = last[m][i] >= first + KEYS - 1;
 #pragma unroll
         for (int n = 0; n < KEYS / 8; n++)
-#pragma unroll
-          for (int j = 0; j < 2; j++) {
-            float &x = s[m][n].c[2 * i + j];
-            x = whole || first + n * 8 + QUAD_COLUMN + j <= last[m][i] ? x * scale : -INFINITY_F;
-            top = fmaxf(top, x);
-          }
+          top = fmaxf(top, fmaxf(s[m][n].c[2 * i], s[m][n].c[2 * i + 1]));
         top = quadMax(top);
-        const float base = top == -INFINITY_F ? 0.0f : top;
-        const float shrink = exp2f(most[m][i] - base);
+        const float base = top == -INFINITY_F ? 0.0f : top * scale;
+        const float shrink = power(most[m][i] * scale - base);
         most[m][i] = top;
         float sum = 0;
 #pragma unroll
@@ -141,7 +142,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention(
 #pragma unroll
           for (int j = 0; j < 2; j++) {
             float &x = s[m][n].c[2 * i + j];
-            x = exp2f(x - base);
+            x = power(x * scale - base);
             sum += x;
           }
         denominator[m][i] = denominator[m][i] * shrink + sum;
@@ -189,6 +190,6 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention(
           if (column < HEAD_WIDTH) assign(target[column], o[m][n].c[2 * i + j] * inverse);
         }
       if (logSumExp && LANE % 4 == 0)
-        logSumExp[(i64)row * geometry.heads + head] = most[m][i] / LOG2E + logf(sum);
+        logSumExp[(i64)row * geometry.heads + head] = most[m][i] * geometry.scale + logf(sum);
     }
 }

@@ -99,7 +99,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attentionKeyValueGradient(
         for (int e = 0; e < 4; e++) {
           const int column = n * 8 + QUAD_COLUMN + e % 2, key = myKey + 8 * (e / 2);
           const bool seen = !geometry.causal || key <= first + column;
-          float x = seen ? exp2f(p[n].c[e] * geometry.scale * LOG2E - sharedLog[column]) : 0.0f;
+          float x = seen ? power(p[n].c[e] * geometry.scale * LOG2E - sharedLog[column]) : 0.0f;
           p[n].c[e] = x;
           ds[n].c[e] = x * (ds[n].c[e] - sharedDelta[column]);
         }
@@ -159,7 +159,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attentionQueryGradient(
       for (int e = 0; e < 4; e++) {
         const int key = first + n * 8 + QUAD_COLUMN + e % 2;
         const bool seen = key < end && (!geometry.causal || key <= myRow + 8 * (e / 2));
-        float x = seen ? exp2f(p[n].c[e] * geometry.scale * LOG2E - logs[e / 2]) : 0.0f;
+        float x = seen ? power(p[n].c[e] * geometry.scale * LOG2E - logs[e / 2]) : 0.0f;
         ds[n].c[e] = x * (ds[n].c[e] - deltas[e / 2]);
       }
     multiplyWeights<STEP, PADDED>(sum, ds, sharedK, LD);

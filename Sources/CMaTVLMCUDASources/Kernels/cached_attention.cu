@@ -89,9 +89,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) splitAttention(
 
     float top = warpMax(fmaxf(scores[LANE], scores[LANE + 32]));
     top = fmaxf(top, most);
-    const float shrink = exp2f(most - top);
+    const float shrink = power(most - top);
     most = top;
-    float p0 = exp2f(scores[LANE] - top), p1 = exp2f(scores[LANE + 32] - top);
+    float p0 = power(scores[LANE] - top), p1 = power(scores[LANE + 32] - top);
     denominator = denominator * shrink + warpSum(p0 + p1);
 #pragma unroll
     for (int c = 0; c < sizeof(sum) / sizeof(sum[0]); c++) {
@@ -148,7 +148,7 @@ extern "C" __global__ void combineAttention(
     float sum = 0, denominator = 0;
     for (int s = 0; s < splits; s++) {
       const float *share = partial + s * (HEAD_WIDTH + 2);
-      const float weight = exp2f(share[HEAD_WIDTH] - most);  // 0 for a share without keys
+      const float weight = power(share[HEAD_WIDTH] - most);  // 0 for a share without keys
       if (weight > 0) {
         sum += weight * share[d];
         denominator += weight * share[HEAD_WIDTH + 1];

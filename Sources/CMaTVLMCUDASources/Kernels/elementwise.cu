@@ -98,10 +98,3 @@ extern "C" __global__ void convert(void *y, int yType, const void *x, int xType,
   i64 step = (i64)gridDim.x * blockDim.x;
   for (; i < count; i += step) storeAs(y, i, yType, loadAs(x, i, xType));
 }
-
-// y [rows, width] += bias float32 [width]
-extern "C" __global__ void addBias(Element *y, const float *bias, i64 count, int width) {
-  beginKernel();
-  i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
-  if (i < count) assign(y[i], toFloat(y[i]) + bias[i % width]);
-}

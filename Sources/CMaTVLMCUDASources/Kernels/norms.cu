@@ -1,13 +1,52 @@
 // Layer norm and gated RMS norm, forward and backward. One block a row or group; gradients of
 // parameters are added up per slab of rows, and the slabs by sumRows, so that the order is fixed.
 
+// Packs of a row that a thread keeps in registers between passes; wider rows are read again.
+#define KEPT 4
+
 // y, x [T, D]; weight, bias float32 [D]. Grid: T.
-extern "C" __global__ void layerNorm(
+extern "C" __global__ void __launch_bounds__(256) layerNorm(
     Element *y, const Element *x, const float *weight, const float *bias, int width,
     float epsilon) {
   beginKernel();
   x += (i64)blockIdx.x * width;
   y += (i64)blockIdx.x * width;
+  const int packs = width / LANES;
+  if (width % LANES == 0 && packs <= KEPT * (int)blockDim.x) {
+    Pack kept[KEPT];
+    float sum = 0;
+#pragma unroll
+    for (int k = 0; k < KEPT; k++) {
+      const int pack = k * blockDim.x + threadIdx.x;
+      if (pack >= packs) continue;
+      kept[k] = ((const Pack *)x)[pack];
+#pragma unroll
+      for (int i = 0; i < LANES; i++) sum += toFloat(kept[k].v[i]);
+    }
+    const float mean = blockSum(sum) / width;
+    sum = 0;
+#pragma unroll
+    for (int k = 0; k < KEPT; k++)
+      if (k * blockDim.x + threadIdx.x < packs)
+#pragma unroll
+        for (int i = 0; i < LANES; i++) {
+          const float centred = toFloat(kept[k].v[i]) - mean;
+          sum += centred * centred;
+        }
+    const float inverse = rsqrtf(blockSum(sum) / width + epsilon);
+#pragma unroll
+    for (int k = 0; k < KEPT; k++) {
+      const int pack = k * blockDim.x + threadIdx.x;
+      if (pack >= packs) continue;
+#pragma unroll
+      for (int i = 0; i < LANES; i++) {
+        const int d = pack * LANES + i;
+        assign(kept[k].v[i], (toFloat(kept[k].v[i]) - mean) * inverse * weight[d] + bias[d]);
+      }
+      ((Pack *)y)[pack] = kept[k];
+    }
+    return;
+  }
   float sum = 0;
   for (int d = threadIdx.x; d < width; d += blockDim.x) sum += toFloat(x[d]);
   const float mean = blockSum(sum) / width;

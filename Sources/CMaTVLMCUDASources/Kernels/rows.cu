@@ -46,15 +46,29 @@ extern "C" __global__ void scatterAddRows(
   }
 }
 
-// y[r, yColumn …< yColumn + width] ← x[r, xColumn …], or zeros where x is null. Grid: (T, ⌈width/1024⌉).
+// y[r, yColumn …< yColumn + width] ← x[r, xColumn …], or zeros where x is null, in units of `Unit`.
+template <class Unit>
+__device__ __forceinline__ void copyUnits(
+    Unit *y, i64 yStride, i64 yColumn, const Unit *x, i64 xStride, i64 xColumn, int width) {
+  y += blockIdx.x * yStride + yColumn;
+  if (x) x += blockIdx.x * xStride + xColumn;
+  const int end = min(width, (int)(blockIdx.y + 1) * 1024);
+  for (int d = blockIdx.y * 1024 + threadIdx.x; d < end; d += blockDim.x)
+    y[d] = x ? x[d] : Unit{};
+}
+
+// Grid: (T, ⌈width/1024⌉).
 extern "C" __global__ void copyColumns(
     Element *y, i64 yStride, i64 yColumn, const Element *x, i64 xStride, i64 xColumn, int width) {
   beginKernel();
-  y += blockIdx.x * yStride + yColumn;
-  if (x) x += blockIdx.x * xStride + xColumn;
-  int end = min(width, (int)(blockIdx.y + 1) * 1024);
-  for (int d = blockIdx.y * 1024 + threadIdx.x; d < end; d += blockDim.x)
-    y[d] = x ? x[d] : element(0);
+  copyUnits(y, yStride, yColumn, x, xStride, xColumn, width);
+}
+
+// The same in packs of sixteen bytes, which every stride and column must be whole numbers of.
+extern "C" __global__ void copyPacks(
+    uint4 *y, i64 yStride, i64 yColumn, const uint4 *x, i64 xStride, i64 xColumn, int width) {
+  beginKernel();
+  copyUnits(y, yStride, yColumn, x, xStride, xColumn, width);
 }
 
 // Rotates the first `rotary` columns of each head by the angles of positions[t]; pairs lie

@@ -50,10 +50,10 @@ __device__ __forceinline__ void loadState(Element *shared, const float *state) {
 // Rows are s: adds this head's part to dx [16, PP] and dB [16, NP] of the warp's rows, and leaves
 // dΔ and the part of dcs that rows have as sources. Returns Σ ε ⟨x, R B⟩ of the warp's rows.
 __device__ __forceinline__ float sourceGradients(
-    const Shared &s, Accumulator *dx, Accumulator *db, float d) {
+    const Shared &s, Accumulator *dx, Accumulator *db, float d, int count) {
   const int warpRow = threadIdx.x / 32 * 16;
   int row[2];
-  float carried[2], step[2], fromPairs[2] = {}, fromStates[2] = {};
+  float carried[2], step[2], fromPairs[2] = {}, fromSelf[2] = {}, fromStates[2] = {};
   for (int i = 0; i < 2; i++) {
     row[i] = warpRow + QUAD_ROW + 8 * i;
     step[i] = s.step[row[i]];
@@ -94,7 +94,8 @@ __device__ __forceinline__ float sourceGradients(
       const int i = e / 2, l = n * 8 + QUAD_COLUMN + e % 2;
       const float decay = row[i] <= l ? expf(s.decay[l] - s.decay[row[i]]) : 0.0f;
       const float weight = g[n].c[e] * decay;
-      fromPairs[i] += weight * products[n].c[e];
+      // A row's own pair has no decay in it: its parts in dcs would cancel, but not to the last bit.
+      (row[i] == l ? fromSelf[i] : fromPairs[i]) += weight * products[n].c[e];
       g[n].c[e] = weight * step[i];
       products[n].c[e] *= decay * step[i];
     }
@@ -103,10 +104,13 @@ __device__ __forceinline__ float sourceGradients(
   float total = 0;
   for (int i = 0; i < 2; i++) {
     const float pairs = quadSum(fromPairs[i]), states = carried[i] * quadSum(fromStates[i]);
+    const float self = quadSum(fromSelf[i]);
     if (LANE % 4 == 0) {
-      s.dStep[row[i]] = pairs + states;
-      s.dDecay[row[i]] = -step[i] * (pairs + states);
-      total += step[i] * states;
+      // Likewise the last row reaches the chunk's end without decay.
+      const float decayed = row[i] == count - 1 ? 0.0f : states;
+      s.dStep[row[i]] = pairs + self + states;
+      s.dDecay[row[i]] = -step[i] * (pairs + decayed);
+      total += step[i] * decayed;
     }
   }
   return total;
@@ -142,7 +146,7 @@ __device__ __forceinline__ void targetGradients(
       const int i = e / 2, source = n * 8 + QUAD_COLUMN + e % 2;
       products[n].c[e] *= source <= row[i]
           ? expf(s.decay[row[i]] - s.decay[source]) * s.step[source] : 0.0f;
-      fromPairs[i] += g[n].c[e] * products[n].c[e];
+      if (source < row[i]) fromPairs[i] += g[n].c[e] * products[n].c[e];
     }
   multiplyWeights<Q, NP>(sum, products, s.b, LDN);
   for (int i = 0; i < 2; i++) {
@@ -198,7 +202,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) chunkGradients(
     waitForCopies<0>();
     __syncthreads();
 
-    float carried = sourceGradients(s, sumX, sumB, d[head]);
+    float carried = sourceGradients(s, sumX, sumB, d[head], count);
     __syncthreads();
     targetGradients(s, dc + (first * heads + head) * N, (i64)heads * N, count);
     float dDirect = 0;
