@@ -20,10 +20,10 @@ static void load_visible(struct softmax *softmax, const int32_t *visible, ptrdif
   }
 }
 
-INLINE vf_mask is_visible(const struct softmax *softmax, ptrdiff_t column, ptrdiff_t key) {
+INLINE vi is_visible(const struct softmax *softmax, ptrdiff_t column, ptrdiff_t key) {
   vi visible;
   memcpy(&visible, softmax->visible + column, sizeof visible);
-  return (vi)((vi)(int32_t)key < visible);
+  return (vi)(int32_t)key < visible;
 }
 
 // Takes the scores [keys, columns] of keys first… into the running maximum and sum, turns them to
@@ -36,14 +36,14 @@ static void soften(struct softmax *softmax, float *scores, ptrdiff_t first, ptrd
     vf largest = before;
     for (ptrdiff_t k = 0; k < keys; k++) {
       vf score = vf_load(scores + k * columns + j);
-      if (masked) score = vf_where(is_visible(softmax, j, first + k), score, before);
+      if (masked) score = vf_select(is_visible(softmax, j, first + k), score, before);
       largest = vf_max(largest, score);
     }
     const vf factor = vf_exp(before - largest);
     vf sum = vf_load(softmax->sum + j) * factor;
     for (ptrdiff_t k = 0; k < keys; k++) {
       vf weight = vf_exp(vf_load(scores + k * columns + j) - largest);
-      if (masked) weight = vf_where(is_visible(softmax, j, first + k), weight, vf_set(0));
+      if (masked) weight = vf_select(is_visible(softmax, j, first + k), weight, vf_set(0));
       sum += weight;
       vf_store(scores + k * columns + j, weight);
     }
@@ -144,7 +144,7 @@ static void differentiate_scores(struct attention_tile *t, ptrdiff_t first, ptrd
     for (ptrdiff_t k = 0; k < keys; k++) {
       const ptrdiff_t at = k * columns + j;
       vf weight = vf_exp(vf_load(t->weights + at) - log_sum);
-      if (masked) weight = vf_where(is_visible(&t->softmax, j, first + k), weight, vf_set(0));
+      if (masked) weight = vf_select(is_visible(&t->softmax, j, first + k), weight, vf_set(0));
       vf_store(t->weights + at, weight);
       vf_store(t->scores_gradient + at, weight * (vf_load(t->scores_gradient + at) - inner));
     }

@@ -5,7 +5,7 @@
 INLINE vf load_end(const float *row, ptrdiff_t width) {
   const ptrdiff_t rest = width % LANES;
   if (width < LANES) return vf_load_part(row, width);
-  return vf_where(vi_lanes() >= (int32_t)(LANES - rest), vf_load(row + width - LANES), vf_set(0));
+  return vf_select(first_lanes(LANES - rest), vf_set(0), vf_load(row + width - LANES));
 }
 
 // All of a row's last LANES columns.

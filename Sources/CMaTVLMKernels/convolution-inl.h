@@ -1,13 +1,5 @@
 // The causal depthwise convolution of Mamba-2 with its SiLU. Vectors run along channels.
 
-INLINE vf load_channels(const float *p, ptrdiff_t channels) {
-  return channels >= LANES ? vf_load(p) : vf_load_part(p, channels);
-}
-INLINE void store_channels(float *p, vf v, ptrdiff_t channels) {
-  if (channels >= LANES) vf_store(p, v);
-  else vf_store_part(p, v, channels);
-}
-
 // Taps [K, MATVLM_CONVOLUTION_CHANNELS] of weights [channels, K], zeros up to a whole vector.
 static void load_taps(const struct matvlm_convolution *c, float *taps) {
   for (ptrdiff_t k = 0; k < c->taps; k++) {
@@ -22,15 +14,15 @@ INLINE vf convolve_row(const struct matvlm_convolution *c, const float *taps, pt
                        ptrdiff_t at) {
   const ptrdiff_t left = c->channels - at, stride = c->stride;
   const ptrdiff_t before = row < c->taps - 1 ? c->taps - 1 - row : 0;
-  vf sum = load_channels(c->bias + at, left);
+  vf sum = vf_load_some(c->bias + at, left);
   if (c->tail)
     for (ptrdiff_t k = 0; k < before; k++)
       sum += vf_load(taps + k * MATVLM_CONVOLUTION_CHANNELS + at) *
-             load_channels(c->tail + (row + k) * stride + at, left);
+             vf_load_some(c->tail + (row + k) * stride + at, left);
   const float *x = c->x + (row - c->taps + 1) * stride + at;
   for (ptrdiff_t k = before; k < c->taps; k++)
     sum += vf_load(taps + k * MATVLM_CONVOLUTION_CHANNELS + at) *
-           load_channels(x + k * stride, left);
+           vf_load_some(x + k * stride, left);
   return sum;
 }
 
@@ -39,7 +31,7 @@ static void convolve(const struct matvlm_convolution *c, float *taps) {
   for (ptrdiff_t row = c->first; row < c->first + c->count; row++)
     for (ptrdiff_t at = 0; at < c->channels; at += LANES) {
       const vf z = convolve_row(c, taps, row, at);
-      store_channels(c->y + row * c->stride + at, z / (1.0f + vf_exp(-z)), c->channels - at);
+      vf_store_some(c->y + row * c->stride + at, silu_value(z), c->channels - at);
     }
 }
 
@@ -51,10 +43,8 @@ static void gradient_before_silu(const struct matvlm_convolution_gradient *a, co
   for (ptrdiff_t row = c->first; row < end; row++)
     for (ptrdiff_t at = 0; at < c->channels; at += LANES) {
       const vf z = convolve_row(c, taps, row, at);
-      const vf s = 1.0f / (1.0f + vf_exp(-z));
-      const vf dy = load_channels(a->dy + row * c->stride + at, c->channels - at);
-      vf_store(g + (row - c->first) * MATVLM_CONVOLUTION_CHANNELS + at,
-               dy * s * (1.0f + z * (1.0f - s)));
+      const vf dy = vf_load_some(a->dy + row * c->stride + at, c->channels - at);
+      vf_store(g + (row - c->first) * MATVLM_CONVOLUTION_CHANNELS + at, dy * silu_slope(z));
     }
 }
 
@@ -77,8 +67,8 @@ INLINE void add_parameter_gradients(const struct matvlm_convolution_gradient *a,
   for (ptrdiff_t k = before; k <= c->taps; k++) {
     float *sum = a->parameters + k * a->parameters_stride + at;
     const float *x = c->x + (row - c->taps + 1 + k) * c->stride + at;
-    const vf term = k < c->taps ? g * load_channels(x, left) : g;
-    store_channels(sum, load_channels(sum, left) + term, left);
+    const vf term = k < c->taps ? g * vf_load_some(x, left) : g;
+    vf_store_some(sum, vf_load_some(sum, left) + term, left);
   }
 }
 
@@ -93,7 +83,7 @@ static void convolve_gradient(const struct matvlm_convolution_gradient *a, float
   for (ptrdiff_t row = c->first; row < c->first + c->count; row++)
     for (ptrdiff_t at = 0; at < c->channels; at += LANES) {
       const vf gradient = vf_load(g + (row - c->first) * MATVLM_CONVOLUTION_CHANNELS + at);
-      store_channels(a->dx + row * c->stride + at, input_gradient(c, taps, g, row, end, at),
+      vf_store_some(a->dx + row * c->stride + at, input_gradient(c, taps, g, row, end, at),
                      c->channels - at);
       add_parameter_gradients(a, gradient, row, at);
     }

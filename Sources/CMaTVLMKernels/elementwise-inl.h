@@ -40,9 +40,11 @@ static void add_rows(const float *x, int64_t rows, int64_t stride, int64_t width
 
 // Activations
 
-// The error function as x P(x²) / Q(x²) (XLA's minimax coefficients): 1 from 3.74 on, in float32.
+// From here on the error function is 1 but for a float's rounding.
+#define ERF_LIMIT 3.7439211627767994f
+
+// The error function as x P(x²) / Q(x²) (XLA's minimax coefficients).
 INLINE vf vf_erf(vf x) {
-  x = vf_min(vf_max(x, vf_set(-3.7439211627767994f)), vf_set(3.7439211627767994f));
   const vf z = x * x;
   vf p = vf_set(0.00022905065861350646f);
   p = p * z + 0.0034082910107109506f;
@@ -56,7 +58,8 @@ INLINE vf vf_erf(vf x) {
   q = q * z + 0.11098505178285362f;
   q = q * z + 0.49746925110067538f;
   q = q * z + 1.0f;
-  return x * p / q;
+  const vf one = vf_from_bits((vf_bits(x) & INT32_MIN) | vf_bits(vf_set(1.0f)));
+  return vf_select(vf_abs(x) < ERF_LIMIT, x * p / q, one);
 }
 
 #define SQRT_HALF 0.70710678118654752f
@@ -70,26 +73,25 @@ INLINE vf gelu_slope(vf x) {
   return 0.5f + 0.5f * vf_erf(x * SQRT_HALF) + x * vf_exp(-0.5f * x * x) * INVERSE_SQRT_TWO_PI;
 }
 
-// ½(1 + tanh u) is σ(2u).
-INLINE vf gelu_tanh_gate(vf x) {
-  return vf_sigmoid(2.0f * SQRT_TWO_OVER_PI * x * (1.0f + GELU_CUBIC * x * x));
+// ½(1 + tanh u) is σ(2u); this is 2u.
+INLINE vf gelu_tanh_inner(vf x) {
+  return 2.0f * SQRT_TWO_OVER_PI * x * (1.0f + GELU_CUBIC * x * x);
 }
 
+INLINE vf gelu_tanh_value(vf x) { return x * vf_sigmoid(gelu_tanh_inner(x)); }
+
 INLINE vf gelu_tanh_slope(vf x) {
-  const vf gate = gelu_tanh_gate(x);
-  const vf inner = 2.0f * SQRT_TWO_OVER_PI * (1.0f + 3.0f * GELU_CUBIC * x * x);
-  return gate + x * gate * (1.0f - gate) * inner;
+  const vf gate = vf_sigmoid(gelu_tanh_inner(x));
+  const vf growth = 2.0f * SQRT_TWO_OVER_PI * (1.0f + 3.0f * GELU_CUBIC * x * x);
+  return gate + x * vf_sigmoid_slope(gelu_tanh_inner(x)) * growth;
 }
 
 INLINE vf silu_value(vf x) { return x * vf_sigmoid(x); }
 
-INLINE vf silu_slope(vf x) {
-  const vf gate = vf_sigmoid(x);
-  return gate + x * gate * (1.0f - gate);
-}
+INLINE vf silu_slope(vf x) { return vf_sigmoid(x) + x * vf_sigmoid_slope(x); }
 
 UNARY(gelu, gelu_value(x))
-UNARY(gelu_tanh, x * gelu_tanh_gate(x))
+UNARY(gelu_tanh, gelu_tanh_value(x))
 UNARY(silu, silu_value(x))
 BINARY(gelu_gradient, a * gelu_slope(x))
 BINARY(gelu_tanh_gradient, a * gelu_tanh_slope(x))

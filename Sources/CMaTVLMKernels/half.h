@@ -55,8 +55,8 @@ INLINE vf vf_from_f16(vh h) {
   const vi bits = vh_bits(h);
   const vi sign = (bits & 0x8000) << 16;
   const vf magnitude = vf_from_bits((bits & 0x7fff) << 13) * 0x1p112f;
-  const vi isSpecial = (bits & 0x7c00) == 0x7c00;
-  return vf_from_bits(vf_bits(magnitude) | (isSpecial & 0x7f800000) | sign);
+  const vi is_special = (bits & 0x7c00) == 0x7c00;
+  return vf_from_bits(vf_bits(magnitude) | (is_special & 0x7f800000) | sign);
 }
 
 INLINE vh vf_to_f16(vf v) {

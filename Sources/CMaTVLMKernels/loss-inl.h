@@ -30,8 +30,9 @@ INLINE vf log_probability(vf x, struct matvlm_log_partition z, float factor) {
   return (x - z.maximum) * factor - z.log_sum;
 }
 
-// e^u - 1 - u, without cancellation near 0.
-INLINE vf exp_remainder(vf u) {
+// p (e^u - 1 - u), u = log q - log p: without cancellation near 0, and without e^u, which is too
+// large for a float where only p is next to nothing.
+INLINE vf relative_entropy_term(vf p, vf q, vf u) {
   vf series = vf_set(1.0f / 40320.0f);
   series = series * u + 1.0f / 5040.0f;
   series = series * u + 1.0f / 720.0f;
@@ -39,7 +40,7 @@ INLINE vf exp_remainder(vf u) {
   series = series * u + 1.0f / 24.0f;
   series = series * u + 1.0f / 6.0f;
   series = series * u + 0.5f;
-  return vf_select(vf_abs(u) < 0.5f, series * u * u, vf_exp(u) - 1.0f - u);
+  return vf_select(vf_abs(u) < 0.5f, p * series * u * u, q - p * (1.0f + u));
 }
 
 // Σ s^(2k + 1) / (2k + 1), the inverse hyperbolic tangent, for |s| < 0.2.
@@ -80,11 +81,10 @@ struct column_terms {
 INLINE struct column_terms column_terms(vf s, vf t, const enum matvlm_divergence kind) {
   const vf p = vf_exp(s), q = vf_exp(t);
   switch (kind) {
-  case MATVLM_FORWARD: return (struct column_terms){q * exp_remainder(s - t), vf_set(0)};
-  case MATVLM_REVERSE: {
-    const vf value = p * exp_remainder(t - s);
-    return (struct column_terms){value, p * (s - t)};
-  }
+  case MATVLM_FORWARD:
+    return (struct column_terms){relative_entropy_term(q, p, s - t), vf_set(0)};
+  case MATVLM_REVERSE:
+    return (struct column_terms){relative_entropy_term(p, q, t - s), p * (s - t)};
   default: break;
   }
   const vf h = 0.5f * (s - t), slope = vf_tanh(h), curve = log_cosh(h, slope);

@@ -5,43 +5,60 @@ enum weight_type { WEIGHT_FLOAT, WEIGHT_BF16, WEIGHT_F16 };
 
 // Rows of x, and of weights, that are multiplied out against each other in registers: their product
 // is the number of accumulators.
-#define TILE_ROWS 4
-#define TILE_OUTPUTS (LANES == 16 ? 4 : 2)
+#define TILE_ROWS (LANES == 16 ? 4 : 2)
+#define TILE_OUTPUTS 4
 
-INLINE vf weight_load_some(const void *weight, int64_t at, int64_t n, enum weight_type type) {
+INLINE vf weight_load(const void *weight, int64_t at, const enum weight_type type) {
   switch (type) {
-  case WEIGHT_FLOAT: return vf_load_some((const float *)weight + at, n);
+  case WEIGHT_FLOAT: return vf_load((const float *)weight + at);
+  case WEIGHT_BF16: return vf_from_bf16(vh_load((const uint16_t *)weight + at));
+  case WEIGHT_F16: return vf_from_f16(vh_load((const uint16_t *)weight + at));
+  }
+}
+
+INLINE vf weight_load_part(const void *weight, int64_t at, int64_t n, const enum weight_type type) {
+  switch (type) {
+  case WEIGHT_FLOAT: return vf_load_part((const float *)weight + at, n);
   case WEIGHT_BF16: return vf_from_bf16(vh_load_some((const uint16_t *)weight + at, n));
   case WEIGHT_F16: return vf_from_f16(vh_load_some((const uint16_t *)weight + at, n));
   }
 }
 
+#define FOR_TILE(INDEX, COUNT)                                                                    \
+  _Pragma("clang loop unroll(full)") for (int INDEX = 0; INDEX < COUNT; INDEX++)
+
 // y[r, o] for `tile_rows` rows of x and `tile_outputs` rows of weights from `at` on.
 INLINE void product_tile(const float *x, const void *weight, int64_t at, int64_t inputs,
                          const float *bias, float *y, int64_t y_stride, const int tile_rows,
                          const int tile_outputs, const enum weight_type type) {
-  vf sum[TILE_ROWS][4];
-#pragma clang loop unroll(full)
-  for (int r = 0; r < tile_rows; r++)
-#pragma clang loop unroll(full)
-    for (int o = 0; o < tile_outputs; o++) sum[r][o] = vf_set(0);
-  for (int64_t i = 0; i < inputs; i += LANES) {
-    vf w[4];
-#pragma clang loop unroll(full)
-    for (int o = 0; o < tile_outputs; o++)
-      w[o] = weight_load_some(weight, at + o * inputs + i, inputs - i, type);
-#pragma clang loop unroll(full)
-    for (int r = 0; r < tile_rows; r++) {
-      const vf xr = vf_load_some(x + r * inputs + i, inputs - i);
-#pragma clang loop unroll(full)
-      for (int o = 0; o < tile_outputs; o++) sum[r][o] += xr * w[o];
+  vf sum[TILE_ROWS][TILE_OUTPUTS], w[TILE_OUTPUTS];
+  FOR_TILE(r, tile_rows) FOR_TILE(o, tile_outputs) sum[r][o] = vf_set(0);
+  int64_t i = 0;
+  for (; i + LANES <= inputs; i += LANES) {
+    FOR_TILE(o, tile_outputs) w[o] = weight_load(weight, at + o * inputs + i, type);
+    FOR_TILE(r, tile_rows) {
+      const vf xr = vf_load(x + r * inputs + i);
+      FOR_TILE(o, tile_outputs) sum[r][o] += xr * w[o];
     }
   }
-#pragma clang loop unroll(full)
-  for (int r = 0; r < tile_rows; r++)
-#pragma clang loop unroll(full)
-    for (int o = 0; o < tile_outputs; o++)
-      y[r * y_stride + o] = vf_sum(sum[r][o]) + (bias ? bias[o] : 0.0f);
+  if (i < inputs) {
+    FOR_TILE(o, tile_outputs)
+      w[o] = weight_load_part(weight, at + o * inputs + i, inputs - i, type);
+    FOR_TILE(r, tile_rows) {
+      const vf xr = vf_load_part(x + r * inputs + i, inputs - i);
+      FOR_TILE(o, tile_outputs) sum[r][o] += xr * w[o];
+    }
+  }
+  FOR_TILE(r, tile_rows) {
+    float *part = y + r * y_stride;
+    if (tile_outputs == TILE_OUTPUTS) {
+      const vq sums = vf_sum4(sum[r][0], sum[r][1], sum[r][2], sum[r][3]);
+      __builtin_memcpy(part, &sums, sizeof sums);
+    } else {
+      FOR_TILE(o, tile_outputs) part[o] = vf_sum(sum[r][o]);
+    }
+    if (bias) FOR_TILE(o, tile_outputs) part[o] += bias[o];
+  }
 }
 
 INLINE void product_rows(const float *x, int64_t rows, const void *weight, int64_t at,
@@ -53,8 +70,10 @@ INLINE void product_rows(const float *x, int64_t rows, const void *weight, int64
   int64_t t = 0;
   for (; t + TILE_ROWS <= rows; t += TILE_ROWS) TILE(TILE_ROWS);
   switch (rows - t) {
+#if LANES == 16
   case 3: TILE(3); break;
   case 2: TILE(2); break;
+#endif
   case 1: TILE(1); break;
   }
 #undef TILE

@@ -114,8 +114,8 @@ static void gated_rms_norm_gradient(const float *dy, const float *x, const float
       const vf dg = (e - vf_load_some(dx + at + j, left) * scale * slope) * scale;
       const vf z = vf_load_some(gate + at + j, left);
       const vf open = vf_sigmoid(z);
-      const vf slopeOfGate = open + z * open * (1.0f - open);
-      vf_store_some(dgate + at + j, dg * vf_load_some(x + at + j, left) * slopeOfGate, left);
+      const vf slope_of_gate = open + z * vf_sigmoid_slope(z);
+      vf_store_some(dgate + at + j, dg * vf_load_some(x + at + j, left) * slope_of_gate, left);
       vf_store_some(dx + at + j, dg * z * open, left);
     }
   }

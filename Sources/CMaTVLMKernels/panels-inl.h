@@ -8,8 +8,8 @@ enum { TILE = MATVLM_TILE };
 // The width of a panel's rows in memory: n columns filled up to whole vectors.
 INLINE ptrdiff_t padded(ptrdiff_t n) { return (n + LANES - 1) / LANES * LANES; }
 
-// The left factor of a product, read element by element: element (i, k) is p[i·row + k·column], so
-// either order in memory will do.
+// The left factor of a product, read element by element: element (i, k) is p[i·row + k·column],
+// so either order in memory will do.
 struct left_factor {
   const float *p;
   ptrdiff_t row, column;
@@ -161,15 +161,4 @@ INLINE float dot(const float *a, const float *b, ptrdiff_t n) {
   float rest = 0;
   for (; i < n; i++) rest += a[i] * b[i];
   return vf_sum(sum) + rest;
-}
-
-typedef vi vf_mask;
-INLINE vf vf_where(vf_mask mask, vf yes, vf no) {
-  return (vf)(((vi)yes & mask) | ((vi)no & ~mask));
-}
-// 0, 1, 2, …
-INLINE vi vi_lanes(void) {
-  vi lanes;
-  for (int i = 0; i < LANES; i++) lanes[i] = i;
-  return lanes;
 }

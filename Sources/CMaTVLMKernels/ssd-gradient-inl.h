@@ -125,10 +125,8 @@ static void differentiate_decays(const struct scan_steps *steps, const struct sc
   double before = 0, after = 0;
   for (ptrdiff_t t = 0; t < rows; t++) {
     vf sum = vf_set(0);
-    for (ptrdiff_t l = t / LANES * LANES; l < rows; l += LANES) {
-      const vf_mask contains = vi_lanes() >= (int32_t)(t - l);
-      sum += vf_where(contains, vf_load(crossing + l), vf_set(0));
-    }
+    for (ptrdiff_t l = t / LANES * LANES; l < rows; l += LANES)
+      sum += vf_select(first_lanes(t - l), vf_set(0), vf_load(crossing + l));
     da[t] = vf_sum(sum) + before;
     before += terms->before[t];
     for (ptrdiff_t l = t / STRIP * STRIP; l < rows; l += LANES)

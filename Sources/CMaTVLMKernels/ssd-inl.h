@@ -44,8 +44,7 @@ static void load_steps(struct scan_steps *steps, const struct matvlm_scan *s, pt
 INLINE vf decay_between(const struct scan_steps *steps, ptrdiff_t s, ptrdiff_t l) {
   const vf difference = (vf_load(steps->high + l) - steps->high[s]) +
                         (vf_load(steps->low + l) - steps->low[s]);
-  const vf_mask later = vi_lanes() >= (int32_t)(s - l);
-  return vf_where(later, vf_exp(vf_min(difference, vf_set(0))), vf_set(0));
+  return vf_select(first_lanes(s - l), vf_set(0), vf_exp(vf_min(difference, vf_set(0))));
 }
 
 // products[s, l] = rows s · columns l for l ≥ s (and what else is in the strips); TILE columns.

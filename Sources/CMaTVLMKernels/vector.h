@@ -9,6 +9,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float vf __attribute__((ext_vector_type(LANES)));
+typedef float vq __attribute__((ext_vector_type(4)));
 typedef int32_t vi __attribute__((ext_vector_type(LANES)));
 typedef uint16_t vh __attribute__((ext_vector_type(LANES)));  // bfloat16 or float16 bits
 typedef double vd __attribute__((ext_vector_type(LANES)));
@@ -35,12 +36,35 @@ INLINE void vf_store_some(float *p, vf v, int64_t n) {
   else
     vf_store_part(p, v, n);
 }
+// Lane i is the sum of every fourth lane from i on.
+INLINE vq vf_fold(vf v) {
+#if LANES == 16
+  return (v.lo + v.hi).lo + (v.lo + v.hi).hi;
+#elif LANES == 8
+  return v.lo + v.hi;
+#else
+  return v;
+#endif
+}
 INLINE float vf_sum(vf v) {
-  float s[LANES];
-  vf_store(s, v);
-  for (int width = LANES / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; i++) s[i] += s[i + width];
-  return s[0];
+  const vq part = vf_fold(v);
+  return (part[0] + part[2]) + (part[1] + part[3]);
+}
+// Sums of neighbouring lanes: two of a, two of b, for each four lanes.
+INLINE vf vf_add_pairs(vf a, vf b) {
+#if LANES == 16
+  return __builtin_shufflevector(a, b, 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30) +
+         __builtin_shufflevector(a, b, 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31);
+#elif LANES == 8
+  return __builtin_shufflevector(a, b, 0, 2, 8, 10, 4, 6, 12, 14) +
+         __builtin_shufflevector(a, b, 1, 3, 9, 11, 5, 7, 13, 15);
+#else
+  return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
+#endif
+}
+// The sums of four vectors.
+INLINE vq vf_sum4(vf a, vf b, vf c, vf d) {
+  return vf_fold(vf_add_pairs(vf_add_pairs(a, b), vf_add_pairs(c, d)));
 }
 INLINE double vd_sum(const vd *v) {
   double s = 0;
@@ -86,3 +110,8 @@ INLINE vf vf_exp(vf x) {
 
 // 1 / (1 + e^-x)
 INLINE vf vf_sigmoid(vf x) { return 1.0f / (1.0f + vf_exp(-x)); }
+// Its derivative, without the cancellation of σ(1 - σ) where σ is near 1.
+INLINE vf vf_sigmoid_slope(vf x) {
+  const vf rest = vf_exp(-x), open = 1.0f / (1.0f + rest);
+  return rest * open * open;
+}

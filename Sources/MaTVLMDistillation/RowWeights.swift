@@ -9,7 +9,7 @@ package enum RowWeights {
 
   /// 1 / labels of its sequence for each row that has one, 0 for the others.
   package static func labels(_ labels: [Int], _ segments: Segments) -> [Float] {
-    precondition(
+    require(
       labels.count == segments.rows, "RowWeights: \(labels.count) labels, \(segments.rows) rows")
     return zip(segments.starts, segments.lengths).flatMap { start, length in
       let own = labels[start..<start + length]

@@ -42,7 +42,7 @@ extension Mamba2Mixer {
     }
     // A fresh source draws; it reads nothing that could be missing.
     guard let drawn = try? Mamba2Mixer(configuration, source) else {
-      preconditionFailure("Mamba2Mixer: \(path) cannot be drawn")
+      fatalError("Mamba2Mixer: \(path) cannot be drawn")
     }
     self = drawn
     copyProjections(from: attention)
@@ -101,7 +101,7 @@ extension Parameter {
 
 extension [Float] {
   fileprivate mutating func replace(from start: Int, with values: [Float]) {
-    precondition(start + values.count <= count, "AttentionSeeding: widths do not match")
+    require(start + values.count <= count, "AttentionSeeding: widths do not match")
     replaceSubrange(start..<start + values.count, with: values)
   }
 }

@@ -28,7 +28,7 @@ public struct Mamba2Configuration: Sendable, Hashable {
     modelWidth: Int, heads: Int, keyValueHeads: Int? = nil, taps: Int = 4,
     hasProjectionBias: Bool = false
   ) {
-    precondition(
+    require(
       modelWidth % heads == 0 && heads % (keyValueHeads ?? heads) == 0,
       "Mamba2Configuration: width \(modelWidth), \(heads) heads, \(keyValueHeads ?? heads) shared")
     self.modelWidth = modelWidth

@@ -28,7 +28,7 @@ extension Device {
   /// How many threads of the processor compute; results do not depend on it.
   /// - Precondition: at least one.
   public static func setProcessorThreads(_ count: Int) {
-    precondition(count > 0, "setProcessorThreads: \(count)")
+    require(count > 0, "setProcessorThreads: \(count)")
     CPUBackend.shared.threads = count
   }
 }

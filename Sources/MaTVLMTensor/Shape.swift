@@ -10,7 +10,7 @@ public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomString
     var count = 1
     for dimension in dimensions {
       let (product, overflow) = count.multipliedReportingOverflow(by: dimension)
-      precondition(dimension >= 0 && !overflow, "Shape: \(dimensions) is not an extent")
+      require(dimension >= 0 && !overflow, "Shape: \(dimensions) is not an extent")
       count = product
     }
     self.dimensions = dimensions

@@ -10,7 +10,7 @@ public struct Tensor: Sendable {
   package let history: History?
 
   package init(_ storage: Storage, _ shape: Shape, _ dtype: DType, history: History? = nil) {
-    precondition(
+    require(
       storage.byteCount >= shape.count * dtype.byteCount,
       "Tensor: \(shape) of \(dtype) does not fit \(storage.byteCount) bytes")
     self.shape = shape
@@ -27,7 +27,7 @@ public struct Tensor: Sendable {
   /// Copies `values` to the device as float32.
   /// - Precondition: there are as many values as `shape` has elements.
   public init(_ values: [Float], _ shape: Shape, on device: Device = .cpu) {
-    precondition(values.count == shape.count, "Tensor: \(values.count) values for \(shape)")
+    require(values.count == shape.count, "Tensor: \(values.count) values for \(shape)")
     self.init(uninitialized: shape, .float32, on: device.backend)
     values.withUnsafeBytes { backend.write($0, to: storage.memory, at: 0) }
   }
@@ -56,27 +56,27 @@ public struct Tensor: Sendable {
   /// The same values and history under another extent.
   /// - Precondition: both extents hold the same number of elements.
   public func reshaped(_ shape: Shape) -> Tensor {
-    precondition(shape.count == self.shape.count, "reshaped: \(self.shape) to \(shape)")
+    require(shape.count == self.shape.count, "reshaped: \(self.shape) to \(shape)")
     return Tensor(storage, shape, dtype, history: history)
   }
 
   /// The values as float32 on the host.
   /// - Precondition: the tensor holds floating-point numbers.
   public func array() -> [Float] {
-    precondition(dtype.isFloatingPoint, "array: \(dtype) \(shape); use indices()")
+    require(dtype.isFloatingPoint, "array: \(dtype) \(shape); use indices()")
     let source = dtype == .float32 ? self : backend.convert(detached, to: .float32)
     return source.hostCopy(of: Float.self)
   }
 
   /// The values of an int32 tensor on the host.
   public func indices() -> [Int] {
-    precondition(dtype == .int32, "indices: \(dtype) \(shape)")
+    require(dtype == .int32, "indices: \(dtype) \(shape)")
     return hostCopy(of: Int32.self).map(Int.init)
   }
 
   /// The only value of a one-element tensor.
   public func item() -> Float {
-    precondition(shape.count == 1, "item: \(shape) is not one element")
+    require(shape.count == 1, "item: \(shape) is not one element")
     return array()[0]
   }
 

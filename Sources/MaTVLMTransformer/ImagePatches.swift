@@ -20,7 +20,7 @@ public enum ImagePatches {
     var values: [Float] = []
     values.reserveCapacity(pictures.count * configuration.positions * width)
     for picture in pictures {
-      precondition(
+      require(
         picture.width == configuration.imageSize && picture.height == configuration.imageSize,
         "ImagePatches: \(picture.width) × \(picture.height), not \(configuration.imageSize) square")
       for patch in 0..<grid * grid {

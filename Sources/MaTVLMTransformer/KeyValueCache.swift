@@ -34,7 +34,7 @@ public struct KeyValueCache: Sendable {
   /// Forgets all but the first `count` rows.
   /// - Precondition: there are that many.
   public mutating func truncate(to count: Int) {
-    precondition(0...self.count ~= count, "KeyValueCache: \(self.count) rows cut to \(count)")
+    require(0...self.count ~= count, "KeyValueCache: \(self.count) rows cut to \(count)")
     self.count = count
   }
 

@@ -64,7 +64,7 @@ public struct HybridDecoder: Layer {
     var student = self
     for layer in layers {
       guard blocks.indices.contains(layer), case .attention(let attention) = blocks[layer].mixer
-      else { preconditionFailure("replacingAttention: layer \(layer) has no attention") }
+      else { fatalError("replacingAttention: layer \(layer) has no attention") }
       let mixer = Mamba2Mixer(
         mamba, named: "language_model.model.layers.\(layer).mamba",
         seededFrom: AttentionProjections(
@@ -143,7 +143,7 @@ public struct HybridDecoder: Layer {
   public func callAsFunction(
     _ x: Tensor, _ segments: Segments, states: inout [DecodingState]
   ) -> Tensor {
-    precondition(
+    require(
       states.count == segments.count, "decoding: \(states.count) states, \(segments.count) segments")
     let layout = SequenceLayout(segments, past: states.map(\.position), on: x.device)
     var x = x

@@ -1,3 +1,5 @@
+import MaTVLMTensor
+
 /// Where the Mamba-2 mixers of a student go.
 public enum LayerPlacement: String, Sendable, Hashable, Codable, CaseIterable {
   /// Every n-th layer from layer 0: 0, 4, 8, … at 25 %.
@@ -17,7 +19,7 @@ public enum LayerPlacement: String, Sendable, Hashable, Codable, CaseIterable {
   /// - Returns: sorted layers.
   /// - Precondition: the ratio is in range.
   public func layers(ratio: Double, of count: Int) -> [Int] {
-    precondition(ratio > 0 && ratio <= 1, "LayerPlacement: ratio \(ratio)")
+    require(ratio > 0 && ratio <= 1, "LayerPlacement: ratio \(ratio)")
     let replaced = min(count, max(1, Int((ratio * Double(count)).rounded())))
     switch self {
     case .even: return (0..<replaced).map { $0 * count / replaced }

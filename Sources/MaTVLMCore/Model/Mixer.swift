@@ -70,14 +70,14 @@ public enum MixerState: Sendable {
 
   fileprivate var keyValues: KeyValueCache {
     guard case .keyValues(let cache) = self else {
-      preconditionFailure("decoding: the state of a Mamba-2 mixer given to attention")
+      fatalError("decoding: the state of a Mamba-2 mixer given to attention")
     }
     return cache
   }
 
   fileprivate var recurrent: Mamba2State {
     guard case .recurrent(let state) = self else {
-      preconditionFailure("decoding: the state of an attention layer given to a Mamba-2 mixer")
+      fatalError("decoding: the state of an attention layer given to a Mamba-2 mixer")
     }
     return state
   }

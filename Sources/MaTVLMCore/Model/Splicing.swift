@@ -83,7 +83,7 @@ public struct SplicedSequences: Sendable, Hashable {
     let device = embedding.weight.value.device
     let tokens = embedding(Tensor(indices: textTokens, on: device))  // [text rows, D]
     guard pictures > 0 else { return tokens }
-    guard let images else { preconditionFailure("splicing: \(pictures) pictures, no image rows") }
+    guard let images else { fatalError("splicing: \(pictures) pictures, no image rows") }
     let placed = scatterRows(
       tokens, to: Tensor(indices: textRows, on: device), count: segments.rows)
     let whole = imageSources.count == images.shape.rows

@@ -71,7 +71,7 @@ public struct VisionLanguageModel: Layer {
   /// - Precondition: placeholders and pictures match, and ids are in the vocabulary.
   public func logits(_ sequences: [[Int]], pictures: [RGBImage] = []) -> Tensor {
     let spliced = splice(sequences)
-    precondition(
+    require(
       spliced.pictures == pictures.count,
       "logits: \(pictures.count) pictures for \(spliced.pictures) placeholders")
     let x = spliced.rows(

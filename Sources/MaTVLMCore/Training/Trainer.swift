@@ -41,8 +41,8 @@ public struct Trainer: Sendable {
     _ task: any TrainingTask, _ configuration: TrainingConfiguration, data: any TrainingData,
     heldOut: (any TrainingData)?
   ) {
-    precondition(configuration.problem == nil, "Trainer: \(configuration.problem ?? "")")
-    precondition(data.count > 0, "Trainer: no data")
+    require(configuration.problem == nil, "Trainer: \(configuration.problem ?? "")")
+    require(data.count > 0, "Trainer: no data")
     (self.task, self.configuration, self.data) = (task, configuration, data)
     self.heldOut = heldOut
     order = SampleOrder(

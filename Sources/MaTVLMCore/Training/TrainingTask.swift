@@ -92,7 +92,7 @@ struct DistillationTask: TrainingTask {
     _ layer: Int, _ recorded: Recorded, _ batch: Batch, sequences: Int
   ) -> LayerLoss {
     guard let record = recorded.mixers[layer] else {
-      preconditionFailure("distillation: the teacher recorded nothing of layer \(layer)")
+      fatalError("distillation: the teacher recorded nothing of layer \(layer)")
     }
     let output = student.decoder.blocks[layer].mixer(record.input, recorded.layout)
     return LayerLoss(

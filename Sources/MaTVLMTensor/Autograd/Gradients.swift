@@ -35,7 +35,7 @@ public struct Gradients: Sendable {
 /// The gradient of a one-element `loss` with respect to every trainable parameter.
 /// - Precondition: `loss` has one element, and no gradient was taken through it before.
 public func gradients(of loss: Tensor) -> Gradients {
-  precondition(loss.shape.count == 1, "gradients: the loss is \(loss.shape), not one element")
+  require(loss.shape.count == 1, "gradients: the loss is \(loss.shape), not one element")
   return gradients(of: [(loss, loss.device.ones(loss.shape, loss.dtype))])
 }
 
@@ -43,7 +43,7 @@ public func gradients(of loss: Tensor) -> Gradients {
 package func gradients(of seeded: [(value: Tensor, seed: Tensor)]) -> Gradients {
   var sweep = ReverseSweep()
   for (value, seed) in seeded {
-    precondition(value.shape == seed.shape, "gradients: \(value.shape) seeded with \(seed.shape)")
+    require(value.shape == seed.shape, "gradients: \(value.shape) seeded with \(seed.shape)")
     if let history = value.history { sweep.accumulate(seed, history) }
   }
   return withoutGradients { sweep.run() }

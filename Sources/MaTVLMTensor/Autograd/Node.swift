@@ -44,7 +44,7 @@ package final class Node: Sendable {
       return saved
     }
     guard let run else {
-      preconditionFailure("\(operation): gradients were already taken through this value")
+      fatalError("\(operation): gradients were already taken through this value")
     }
     return run(outputGradients)
   }

@@ -55,7 +55,7 @@ public final class Parameter: Sendable {
   /// - Precondition: the shapes are equal.
   package func assign(_ value: Tensor) {
     state.withLock { state in
-      precondition(
+      require(
         state.value.shape == value.shape, "\(name): \(state.value.shape) assigned \(value.shape)")
       state.value = value.detached
     }

@@ -24,7 +24,7 @@ package struct AttentionGeometry: Sendable, Hashable {
   package init(
     heads: Int, keyValueHeads: Int, headWidth: Int, scale: Float, isCausal: Bool
   ) {
-    precondition(
+    require(
       heads > 0 && keyValueHeads > 0 && heads % keyValueHeads == 0,
       "attention: \(heads) heads share \(keyValueHeads) key/value heads")
     self.heads = heads
@@ -50,7 +50,7 @@ package struct StateSpaceGeometry: Sendable, Hashable {
   package let chunk: Int
 
   package init(heads: Int, groups: Int, headWidth: Int, stateWidth: Int, chunk: Int) {
-    precondition(
+    require(
       heads > 0 && groups > 0 && heads % groups == 0 && chunk > 0,
       "stateSpaceDuality: \(heads) heads share \(groups) groups, chunk \(chunk)")
     self.heads = heads

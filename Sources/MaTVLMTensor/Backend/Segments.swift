@@ -10,7 +10,7 @@ public struct Segments: Sendable, Hashable {
 
   /// - Precondition: no length is negative.
   public init(_ lengths: [Int]) {
-    precondition(lengths.allSatisfy { $0 >= 0 }, "Segments: negative length in \(lengths)")
+    require(lengths.allSatisfy { $0 >= 0 }, "Segments: negative length in \(lengths)")
     self.lengths = lengths
     starts = lengths.reduce(into: [0]) { $0.append($0.last! + $1) }
   }

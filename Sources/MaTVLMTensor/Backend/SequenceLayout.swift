@@ -12,7 +12,7 @@ public struct SequenceLayout: Sendable {
   /// - Precondition: there is one number of past rows for each segment.
   public init(_ segments: Segments, past: [Int]? = nil, on device: Device) {
     let past = past ?? Array(repeating: 0, count: segments.count)
-    precondition(past.count == segments.count, "SequenceLayout: \(past) for \(segments.lengths)")
+    require(past.count == segments.count, "SequenceLayout: \(past) for \(segments.lengths)")
     self.segments = segments
     self.past = past
     let positions = zip(segments.lengths, past).flatMap { length, past in past..<past + length }

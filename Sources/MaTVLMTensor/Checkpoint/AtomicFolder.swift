@@ -53,7 +53,7 @@ public final class AtomicFolder {
   ///   ``CheckpointError/leftover(path:replacedBy:)``.
   /// - Precondition: neither committed nor discarded before.
   public func commit() throws {
-    precondition(!isDone, "AtomicFolder: \(target.path) was committed or discarded before")
+    require(!isDone, "AtomicFolder: \(target.path) was committed or discarded before")
     try requireFreeTarget()
     try synchronizeContent()
     let aside = try fileKind(target).map { _ in try moveTargetAside() }

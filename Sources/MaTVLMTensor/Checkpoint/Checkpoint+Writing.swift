@@ -19,7 +19,7 @@ extension Checkpoint {
     let pairs = zip(shards, names).flatMap { shard, file in shard.map { ($0.name, file) } }
     let index = CheckpointIndex(
       shards: Dictionary(pairs) { _, _ in
-        preconditionFailure("Checkpoint.write: two tensors have one name")
+        fatalError("Checkpoint.write: two tensors have one name")
       })
     for (shard, name) in zip(shards, names) {
       let sizes = Set(shard.map(\.type.byteCount)).sorted(by: >)

@@ -18,7 +18,7 @@ public struct CheckpointTensor: Sendable {
   /// - Precondition: `dtype` is the tensor's, or both are floating-point types.
   public init(_ name: String, _ tensor: Tensor, as dtype: DType? = nil) {
     let dtype = dtype ?? tensor.dtype
-    precondition(
+    require(
       dtype == tensor.dtype || dtype.isFloatingPoint && tensor.dtype.isFloatingPoint,
       "CheckpointTensor: \(name) is \(tensor.dtype), not to be stored as \(dtype)")
     self.name = name
@@ -35,7 +35,7 @@ public struct CheckpointTensor: Sendable {
   /// A tensor of another file as it is stored there, of whatever type.
   /// - Precondition: `entry` is one of the file's.
   public init(_ entry: SafetensorsFile.Entry, of file: SafetensorsFile) {
-    precondition(file.entry(entry.name) == entry, "CheckpointTensor: \(entry.name) is elsewhere")
+    require(file.entry(entry.name) == entry, "CheckpointTensor: \(entry.name) is elsewhere")
     (name, type, shape) = (entry.name, entry.type, entry.shape)
     content = .file(file, entry)
   }
@@ -43,7 +43,7 @@ public struct CheckpointTensor: Sendable {
   /// A tensor given as bytes, little-endian and row-major.
   /// - Precondition: there are as many bytes as type and shape take.
   public init(_ name: String, _ type: SafetensorsType, _ shape: Shape, bytes: Data) {
-    precondition(
+    require(
       bytes.count == shape.count * type.byteCount,
       "CheckpointTensor: \(name) \(shape) of \(type.rawValue) from \(bytes.count) bytes")
     (self.name, self.type, self.shape) = (name, type, shape)

@@ -19,7 +19,7 @@ extension Initialization {
   func tensor(
     _ shape: Shape, _ dtype: DType, on backend: any Backend, using generator: RandomGenerator
   ) -> Tensor {
-    precondition(dtype.isFloatingPoint, "Initialization: \(shape) of \(dtype)")
+    require(dtype.isFloatingPoint, "Initialization: \(shape) of \(dtype)")
     switch self {
     case .zeros:
       return backend.zeros(shape, dtype)
@@ -45,7 +45,7 @@ extension Initialization {
     _ shape: Shape, _ dtype: DType, on backend: any Backend, using generator: RandomGenerator,
     _ draw: @Sendable (inout RandomGenerator) -> Float
   ) -> Tensor {
-    precondition(conversionChunk % block == 0, "Initialization: a chunk is whole blocks")
+    require(conversionChunk % block == 0, "Initialization: a chunk is whole blocks")
     return Tensor(filling: shape, dtype, on: backend) { elements, values in
       nonisolated(unsafe) let values = values  // each block is written by one thread
       CPUBackend.shared.parallel(elements.count, grain: block) { range in

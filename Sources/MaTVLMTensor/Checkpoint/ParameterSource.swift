@@ -29,7 +29,7 @@ public struct ParameterSource: Sendable {
   public static func fresh(
     seed: UInt64, matrices: DType = .float32, on device: Device = .cpu
   ) -> ParameterSource {
-    precondition(matrices.isFloatingPoint, "ParameterSource: matrices of \(matrices)")
+    require(matrices.isFloatingPoint, "ParameterSource: matrices of \(matrices)")
     return ParameterSource(
       path: "", on: device, .fresh(RandomGenerator(seed: seed), matrices: matrices))
   }

@@ -41,7 +41,7 @@ public final class SafetensorsFile: Sendable {
   /// They stay where they are as long as this object lives, and no longer.
   /// - Precondition: `entry` is one of this file's ``entries``.
   public func bytes(of entry: Entry) -> UnsafeRawBufferPointer {
-    precondition(self.entry(entry.name) == entry, "bytes(of:): \(entry.name) is of another file")
+    require(self.entry(entry.name) == entry, "bytes(of:): \(entry.name) is of another file")
     return UnsafeRawBufferPointer(rebasing: file.bytes[entry.range])
   }
 

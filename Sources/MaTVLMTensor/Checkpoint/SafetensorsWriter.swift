@@ -13,7 +13,7 @@ public enum SafetensorsWriter {
   ) throws {
     var names: Set<String> = ["__metadata__"]
     for tensor in tensors {
-      precondition(names.insert(tensor.name).inserted, "SafetensorsWriter: two \(tensor.name)")
+      require(names.insert(tensor.name).inserted, "SafetensorsWriter: two \(tensor.name)")
     }
     let header = SafetensorsHeader(metadata: metadata, of: tensors).encoded()
     try AtomicFile.write(to: url) { output in

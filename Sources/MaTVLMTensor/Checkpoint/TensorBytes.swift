@@ -8,7 +8,7 @@ extension Tensor {
     copying bytes: UnsafeRawBufferPointer, _ shape: Shape, _ dtype: DType,
     on backend: any Backend
   ) {
-    precondition(
+    require(
       bytes.count == shape.count * dtype.byteCount, "Tensor: \(bytes.count) bytes for \(shape)")
     self.init(uninitialized: shape, dtype, on: backend)
     backend.write(bytes, to: storage.memory, at: 0)

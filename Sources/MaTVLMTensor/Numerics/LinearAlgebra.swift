@@ -37,7 +37,7 @@ package enum LinearAlgebra {
     normal gram: [Double], unknowns: Int, rightHandSide: [Double], ridge: Double = 0
   ) throws(Failure) -> [Double] {
     let n = unknowns
-    precondition(
+    require(
       n > 0 && gram.count == n * n && rightHandSide.count % n == 0 && ridge >= 0,
       "leastSquares: \(gram.count) and \(rightHandSide.count) elements for \(n) unknowns")
     let columns = rightHandSide.count / n
@@ -50,7 +50,7 @@ package enum LinearAlgebra {
       LAPACK_ROW_MAJOR, CChar(UInt8(ascii: "L")), numericCast(n), numericCast(columns), &factor,
       numericCast(n), &solution, numericCast(columns))
     if status > 0 { throw .notPositiveDefinite(order: Int(status)) }
-    precondition(status == 0, "dposv: argument \(-status)")
+    require(status == 0, "dposv: argument \(-status)")
     return solution
   }
 
@@ -70,7 +70,7 @@ package enum LinearAlgebra {
   package static func singularValueDecomposition(
     _ matrix: [Double], rows: Int, columns: Int
   ) throws(Failure) -> SingularValueDecomposition {
-    precondition(
+    require(
       rows > 0 && columns > 0 && matrix.count == rows * columns,
       "singularValueDecomposition: \(matrix.count) elements for [\(rows), \(columns)]")
     guard matrix.allSatisfy(\.isFinite) else { throw .notFinite }
@@ -84,7 +84,7 @@ package enum LinearAlgebra {
       &destroyed, numericCast(columns), &values, &left, numericCast(k), &right,
       numericCast(columns))
     if status > 0 { throw .notConverged }
-    precondition(status == 0, "dgesdd: argument \(-status)")
+    require(status == 0, "dgesdd: argument \(-status)")
     return SingularValueDecomposition(left: left, values: values, right: right)
   }
 }

@@ -15,7 +15,7 @@ public final class RotaryEmbedding: Sendable {
 
   /// - Precondition: `width` is even.
   public init(width: Int, base: Double, on device: Device) {
-    precondition(width % 2 == 0, "RotaryEmbedding: width \(width) is odd")
+    require(width % 2 == 0, "RotaryEmbedding: width \(width) is odd")
     (self.width, self.base, self.device) = (width, base, device)
     table = Mutex(Self.table(width: width, base: base, positions: 512, on: device))
   }

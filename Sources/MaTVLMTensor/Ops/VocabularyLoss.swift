@@ -31,7 +31,7 @@ package func vocabularyLoss(
   ].compactMap { values, weights in
     values.flatMap { values in weights.map { backend.weightedSum(values, $0) } }
   }
-  precondition(!parts.isEmpty, "vocabularyLoss: neither a divergence nor labels are asked for")
+  require(!parts.isEmpty, "vocabularyLoss: neither a divergence nor labels are asked for")
   let value = parts.dropFirst().reduce(parts[0]) { backend.add($0, $1) }
   let total = value.recording("vocabularyLoss", [student.rows, student.weight, student.bias]) {
     dy in

@@ -18,7 +18,7 @@ public struct LearningRateSchedule: Sendable, Hashable, Codable {
   /// A schedule over `total` updates.
   /// - Precondition: warm-up and decay fit into `total`.
   public init(peak: Double, warmup: Int, decay: Int, total: Int) {
-    precondition(
+    require(
       warmup >= 0 && decay >= 0 && warmup + decay <= total,
       "LearningRateSchedule: \(warmup) + \(decay) updates of warm-up and decay in \(total)")
     self.init(peak: peak, warmup: warmup, stable: total - warmup - decay, decay: decay)

@@ -5,7 +5,7 @@ extension CPUBackend {
     _ x: Tensor, _ table: Tensor, positions: Tensor, heads: Int, inverse: Bool
   ) -> Tensor {
     let (rotary, width) = (table.shape.width, x.shape.width / heads)
-    precondition(
+    require(
       x.shape.width == heads * width && rotary <= width && rotary % 2 == 0
         && positions.shape.count == x.shape.rows,
       "rotate: \(x.shape) in \(heads) heads, table \(table.shape), positions \(positions.shape)")
@@ -23,7 +23,7 @@ extension CPUBackend {
   package func attention(
     _ q: Tensor, _ k: Tensor, _ v: Tensor, _ geometry: AttentionGeometry, _ segments: Segments
   ) -> (output: Tensor, logSumExp: Tensor) {
-    geometry.require(q, keys: [k, v], segments, "attention")
+    geometry.requireShapes(q, keys: [k, v], segments, "attention")
     let visible = visibleKeys(geometry, segments)
     let output = Tensor(uninitialized: q.shape, on: self)  // [T, H·P]
     let logSumExp = Tensor(uninitialized: [segments.rows, geometry.heads], on: self)
@@ -48,8 +48,8 @@ extension CPUBackend {
     _ dy: Tensor, _ q: Tensor, _ k: Tensor, _ v: Tensor, output: Tensor, logSumExp: Tensor,
     _ geometry: AttentionGeometry, _ segments: Segments
   ) -> (q: Tensor, k: Tensor, v: Tensor) {
-    geometry.require(q, keys: [k, v], segments, "attentionGradient")
-    precondition(
+    geometry.requireShapes(q, keys: [k, v], segments, "attentionGradient")
+    require(
       dy.shape == q.shape && output.shape == q.shape
         && logSumExp.shape == [segments.rows, geometry.heads],
       "attentionGradient: dy \(dy.shape), q \(q.shape), output \(output.shape), "
@@ -117,7 +117,7 @@ extension CPUBackend {
   func requireRows(_ rows: Tensor, below count: Int, _ name: String) {
     for index in 0..<rows.shape.count {
       let row = Int(rows.int32s[index])
-      precondition(row >= 0 && row < count, "\(name): row \(row) of \(count)")
+      require(row >= 0 && row < count, "\(name): row \(row) of \(count)")
     }
   }
 }
@@ -126,11 +126,11 @@ extension AttentionGeometry {
   /// The first column of the key head that a query head uses.
   func keyColumn(_ head: Int) -> Int { head / (heads / keyValueHeads) * headWidth }
 
-  func require(_ q: Tensor, keys: [Tensor], _ segments: Segments, _ name: String) {
+  func requireShapes(_ q: Tensor, keys: [Tensor], _ segments: Segments, _ name: String) {
     let (query, key): (Shape, Shape) = (
       [segments.rows, heads * headWidth], [segments.rows, keyValueHeads * headWidth]
     )
-    precondition(
+    require(
       q.shape == query && keys.allSatisfy { $0.shape == key },
       "\(name): queries \(q.shape), not \(query), or keys and values \(keys.map(\.shape)), "
         + "not \(key)")

@@ -4,7 +4,7 @@ extension CPUBackend {
   package func appendRows(
     _ x: Tensor, to caches: [Tensor], positions: Tensor, _ segments: Segments
   ) {
-    precondition(
+    require(
       x.shape.rows == segments.rows && positions.shape.count == segments.rows
         && caches.count == segments.count
         && caches.allSatisfy { $0.shape.width == x.shape.width },
@@ -14,7 +14,7 @@ extension CPUBackend {
     for (segment, cache) in caches.enumerated() {
       for row in segments.starts[segment]..<segments.starts[segment + 1] {
         let position = Int(positions.int32s[row])
-        precondition(
+        require(
           position >= 0 && position < cache.shape.rows,
           "appendRows: position \(position) in a cache of \(cache.shape)")
         (cache.floats + position * width).update(from: x.floats + row * width, count: width)
@@ -141,9 +141,9 @@ extension CPUBackend {
     _ q: Tensor, keys: [Tensor], values: [Tensor], positions: Tensor,
     _ geometry: AttentionGeometry, _ segments: Segments
   ) {
-    geometry.require(q, keys: [], segments, "cachedAttention")
+    geometry.requireShapes(q, keys: [], segments, "cachedAttention")
     let width = geometry.keyValueHeads * geometry.headWidth
-    precondition(
+    require(
       positions.shape.count == segments.rows && keys.count == segments.count
         && zip(keys, values).allSatisfy { $0.shape == $1.shape && $0.shape.width == width }
         && values.count == segments.count,
@@ -152,7 +152,7 @@ extension CPUBackend {
     for (segment, cache) in keys.enumerated() {
       for row in segments.starts[segment]..<segments.starts[segment + 1] {
         let position = Int(positions.int32s[row])
-        precondition(
+        require(
           position >= 0 && position < cache.shape.rows,
           "cachedAttention: position \(position) in a cache of \(cache.shape)")
       }

@@ -23,7 +23,7 @@ extension CPUBackend {
     _ dy: Tensor, _ x: Tensor, _ weight: Tensor, _ bias: Tensor, _ segments: Segments
   ) -> (x: Tensor, weight: Tensor, bias: Tensor) {
     let taps = requireConvolution(x, weight, bias, segments, nil, "causalConvolutionGradient")
-    precondition(
+    require(
       dy.shape == x.shape, "causalConvolutionGradient: dy \(dy.shape), x \(x.shape)")
     let width = x.shape.width
     let dx = Tensor(uninitialized: x.shape, on: self)  // [T, C]
@@ -121,12 +121,12 @@ extension CPUBackend {
     _ name: String
   ) -> Int {
     let (shape, width) = (weight.shape, x.shape.width)
-    precondition(
+    require(
       shape.dimensions.count == 3 && shape[0] == width && shape[1] == 1 && shape[2] > 0
         && bias.shape == [width] && x.shape.rows == segments.rows,
       "\(name): x \(x.shape) of \(segments.lengths) rows, weight \(shape), bias \(bias.shape)")
     if let tails {
-      precondition(
+      require(
         tails.count == segments.count
           && tails.allSatisfy { $0.shape == [shape[2] - 1, width] },
         "\(name): tails \(tails.map(\.shape)), not \(segments.count) of \([shape[2] - 1, width])")

@@ -50,7 +50,7 @@ extension CPUBackend {
   }
 
   private func binary(_ name: String, _ kernel: Binary, _ a: Tensor, _ b: Tensor) -> Tensor {
-    precondition(a.shape == b.shape, "\(name): \(a.shape) and \(b.shape)")
+    require(a.shape == b.shape, "\(name): \(a.shape) and \(b.shape)")
     let y = Tensor(uninitialized: a.shape, on: self)
     parallel(a.shape.count, grain: Self.elementGrain) { range in
       let at = range.lowerBound

@@ -20,10 +20,10 @@ struct FloatRows: Sendable {
 extension CPUBackend {
   package func linear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) -> Tensor {
     let (inputs, outputs) = Self.widths("linear", weight)
-    precondition(
+    require(
       x.shape == [x.shape.rows, inputs],
       "linear: x is \(x.shape), weight takes width \(inputs)")
-    precondition(
+    require(
       bias.map { $0.shape == [outputs] } ?? true,
       "linear: bias is \(bias?.shape ?? []), weight makes width \(outputs)")
     let y = Tensor(uninitialized: [x.shape.rows, outputs], on: self)
@@ -33,7 +33,7 @@ extension CPUBackend {
 
   package func linearInputGradient(_ dy: Tensor, _ weight: Tensor) -> Tensor {
     let (inputs, outputs) = Self.widths("linearInputGradient", weight)
-    precondition(
+    require(
       dy.shape == [dy.shape.rows, outputs],
       "linearInputGradient: dy is \(dy.shape), weight makes width \(outputs)")
     let dx = Tensor(uninitialized: [dy.shape.rows, inputs], on: self)
@@ -42,7 +42,7 @@ extension CPUBackend {
   }
 
   package func linearWeightGradient(_ dy: Tensor, _ x: Tensor) -> Tensor {
-    precondition(
+    require(
       dy.shape.dimensions.count == 2 && x.shape.dimensions.count == 2
         && dy.shape.rows == x.shape.rows,
       "linearWeightGradient: dy is \(dy.shape), x is \(x.shape)")
@@ -59,7 +59,7 @@ extension CPUBackend {
   }
 
   private static func widths(_ name: String, _ weight: Tensor) -> (inputs: Int, outputs: Int) {
-    precondition(
+    require(
       weight.shape.dimensions.count >= 2 && weight.dtype.isFloatingPoint,
       "\(name): weight is \(weight.dtype) \(weight.shape)")
     return (weight.shape.width, weight.shape.rows)
@@ -67,11 +67,9 @@ extension CPUBackend {
 
   // MARK: Tiles
 
-  /// Fewer rows than this are multiplied by our kernels, which read each weight once as it is
-  /// stored; from here on BLAS is faster, unpacking 16-bit weights included.
-  private static func isFew(_ rows: Int, _ dtype: DType) -> Bool {
-    rows <= (dtype == .float32 ? 8 : 16)
-  }
+  /// Up to this many rows are multiplied by our kernels, which read each weight once as it is
+  /// stored; for more, BLAS is faster, unpacking 16-bit weights included.
+  private static let fewRows = 16
 
   /// The largest tile: 16-bit weights are unpacked once for each tile, so theirs has more rows.
   private static func largestTile(_ dtype: DType) -> (rows: Int, columns: Int) {
@@ -119,7 +117,7 @@ extension CPUBackend {
 
   /// y ← x weightᵀ + bias, for rows of x and y.
   func multiply(_ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows) {
-    if Self.isFew(x.count, weight.dtype) {
+    if x.count <= Self.fewRows {
       multiplyFew(x, weight, bias, into: y)
       return
     }

@@ -15,7 +15,7 @@ extension CPUBackend {
   package func distance(
     _ x: Tensor, _ target: Tensor, _ segments: Segments, weights: Tensor
   ) -> (norms: Tensor, gradient: Tensor) {
-    precondition(
+    require(
       x.shape == target.shape && segments.rows == x.shape.rows && weights.shape == [segments.count],
       """
       distance: x \(x.shape), target \(target.shape), weights \(weights.shape), \

@@ -5,7 +5,7 @@ extension CPUBackend {
     _ x: Tensor, _ weight: Tensor, _ bias: Tensor, epsilon: Float
   ) -> Tensor {
     let width = x.shape.width
-    precondition(
+    require(
       weight.shape == [width] && bias.shape == [width],
       "layerNorm: x \(x.shape), weight \(weight.shape), bias \(bias.shape)")
     let y = Tensor(uninitialized: x.shape, on: self)
@@ -22,7 +22,7 @@ extension CPUBackend {
     _ dy: Tensor, _ x: Tensor, _ weight: Tensor, epsilon: Float, parameters: Bool
   ) -> (x: Tensor, weight: Tensor?, bias: Tensor?) {
     let width = x.shape.width
-    precondition(
+    require(
       dy.shape == x.shape && weight.shape == [width],
       "layerNormGradient: dy \(dy.shape), x \(x.shape), weight \(weight.shape)")
     let dx = Tensor(uninitialized: x.shape, on: self)
@@ -58,7 +58,7 @@ extension CPUBackend {
   package func gatedRMSNormGradient(
     _ dy: Tensor, _ x: Tensor, gate: Tensor, _ weight: Tensor, groupWidth: Int, epsilon: Float
   ) -> (x: Tensor, gate: Tensor, weight: Tensor) {
-    precondition(dy.shape == x.shape, "gatedRMSNormGradient: dy \(dy.shape), x \(x.shape)")
+    require(dy.shape == x.shape, "gatedRMSNormGradient: dy \(dy.shape), x \(x.shape)")
     let groups = gatedGroups("gatedRMSNormGradient", x, gate, weight, groupWidth)
     let width = x.shape.width
     let dx = Tensor(uninitialized: x.shape, on: self)
@@ -77,7 +77,7 @@ extension CPUBackend {
     _ name: String, _ x: Tensor, _ gate: Tensor, _ weight: Tensor, _ groupWidth: Int
   ) -> Int {
     let width = x.shape.width
-    precondition(
+    require(
       gate.shape == x.shape && weight.shape == [width] && groupWidth > 0 && width % groupWidth == 0,
       """
       \(name): x \(x.shape), gate \(gate.shape), weight \(weight.shape), groups of \(groupWidth)

@@ -22,12 +22,12 @@ extension CPUBackend {
     case .float32: y.update(from: x.floats + start, count: count)
     case .bfloat16: kernels.elementwise.bf16_to_float(x.halves + start, y, Int64(count))
     case .float16: kernels.elementwise.f16_to_float(x.halves + start, y, Int64(count))
-    case .int32: preconditionFailure("\(x.shape) is int32, not floating-point")
+    case .int32: fatalError("\(x.shape) is int32, not floating-point")
     }
   }
 
   package func convert(_ x: Tensor, to dtype: DType) -> Tensor {
-    precondition(
+    require(
       x.dtype == dtype || (x.dtype.isFloatingPoint && dtype.isFloatingPoint),
       "convert: \(x.shape) from \(x.dtype) to \(dtype)")
     let y = Tensor(uninitialized: x.shape, dtype, on: self)
@@ -52,7 +52,7 @@ extension CPUBackend {
   }
 
   package func gatherRows(_ table: Tensor, _ rows: Tensor) -> Tensor {
-    precondition(
+    require(
       table.shape.dimensions.count == 2 && rows.dtype == .int32,
       "gatherRows: table \(table.shape), rows \(rows.dtype) \(rows.shape)")
     let width = table.shape.width
@@ -60,7 +60,7 @@ extension CPUBackend {
     parallel(rows.shape.count, grain: Self.rowGrain(width)) { [self] range in
       for t in range {
         let row = Int(rows.int32s[t])
-        precondition(
+        require(
           row >= 0 && row < table.shape.rows, "gatherRows: row \(row) of table \(table.shape)")
         copyFloats(table, from: row * width, count: width, to: y.floats + t * width)
       }
@@ -69,7 +69,7 @@ extension CPUBackend {
   }
 
   package func scatterAddRows(_ x: Tensor, _ rows: Tensor, count: Int) -> Tensor {
-    precondition(
+    require(
       x.shape.dimensions.count == 2 && rows.shape.count == x.shape.rows && rows.dtype == .int32,
       "scatterAddRows: x \(x.shape), rows \(rows.dtype) \(rows.shape)")
     let width = x.shape.width
@@ -78,7 +78,7 @@ extension CPUBackend {
     parallel(width, grain: 64) { [self] columns in
       for t in 0..<x.shape.rows {
         let row = Int(rows.int32s[t])
-        precondition(row >= 0 && row < count, "scatterAddRows: row \(row) of \(count)")
+        require(row >= 0 && row < count, "scatterAddRows: row \(row) of \(count)")
         let sum = y.floats + row * width + columns.lowerBound
         kernels.elementwise.add(
           sum, x.floats + t * width + columns.lowerBound, sum, Int64(columns.count))
@@ -89,7 +89,7 @@ extension CPUBackend {
 
   package func splitColumns(_ x: Tensor, _ widths: [Int]) -> [Tensor] {
     let width = x.shape.width
-    precondition(
+    require(
       x.shape.dimensions.count == 2 && widths.reduce(0, +) == width,
       "splitColumns: \(x.shape) into \(widths)")
     let parts = widths.map { Tensor(uninitialized: [x.shape.rows, $0], on: self) }
@@ -107,8 +107,8 @@ extension CPUBackend {
 
   package func joinColumns(_ parts: [Tensor?], widths: [Int]) -> Tensor {
     let rows = parts.lazy.compactMap { $0 }.first?.shape.rows
-    guard let rows else { preconditionFailure("joinColumns: no part of \(widths) is given") }
-    precondition(
+    guard let rows else { fatalError("joinColumns: no part of \(widths) is given") }
+    require(
       parts.count == widths.count
         && zip(parts, widths).allSatisfy { $0.map(\.shape) ?? [rows, $1] == [rows, $1] },
       "joinColumns: \(parts.map { $0?.shape.description ?? "nil" }) to \(widths)")
@@ -131,7 +131,7 @@ extension CPUBackend {
   }
 
   package func sumRows(_ x: Tensor) -> Tensor {
-    precondition(x.shape.dimensions.count == 2, "sumRows: \(x.shape)")
+    require(x.shape.dimensions.count == 2, "sumRows: \(x.shape)")
     let width = x.shape.width
     return summingBlocks(rows: x.shape.rows, width: width) { [self] rows, sum in
       kernels.elementwise.add_rows(

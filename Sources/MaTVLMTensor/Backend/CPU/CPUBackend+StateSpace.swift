@@ -5,7 +5,7 @@ extension CPUBackend {
     _ inputs: StateSpaceInputs, _ geometry: StateSpaceGeometry, _ segments: Segments,
     states: [Tensor]?
   ) -> Tensor {
-    geometry.require(inputs, segments, states, "stateSpaceDuality")
+    geometry.requireShapes(inputs, segments, states, "stateSpaceDuality")
     let (width, stateWidth) = (geometry.headWidth, geometry.stateWidth)
     let y = Tensor(uninitialized: [segments.rows, geometry.heads * width], on: self)
     parallel(segments.count * geometry.heads) { item in
@@ -24,8 +24,8 @@ extension CPUBackend {
   package func stateSpaceDualityGradient(
     _ dy: Tensor, _ inputs: StateSpaceInputs, _ geometry: StateSpaceGeometry, _ segments: Segments
   ) -> StateSpaceInputs {
-    geometry.require(inputs, segments, nil, "stateSpaceDualityGradient")
-    precondition(
+    geometry.requireShapes(inputs, segments, nil, "stateSpaceDualityGradient")
+    require(
       dy.shape == [segments.rows, geometry.heads * geometry.headWidth],
       "stateSpaceDualityGradient: dy \(dy.shape), \(geometry)")
     let fresh = { (like: Tensor) in Tensor(uninitialized: like.shape, on: self) }
@@ -104,21 +104,21 @@ extension CPUBackend {
 }
 
 extension StateSpaceGeometry {
-  func require(
+  func requireShapes(
     _ inputs: StateSpaceInputs, _ segments: Segments, _ states: [Tensor]?, _ name: String
   ) {
     let (rows, state): (Int, Shape) = (segments.rows, [heads, headWidth, stateWidth])
-    precondition(
+    require(
       inputs.x.shape == [rows, groups * headWidth] && inputs.b.shape == [rows, groups * stateWidth]
         && inputs.c.shape == [rows, heads * stateWidth] && inputs.dt.shape == [rows, heads],
       "\(name): x \(inputs.x.shape), b \(inputs.b.shape), c \(inputs.c.shape), dt "
         + "\(inputs.dt.shape) of \(rows) rows, \(self)")
-    precondition(
+    require(
       [inputs.dtBias, inputs.aLog, inputs.d].allSatisfy { $0.shape == [heads] },
       "\(name): dtBias \(inputs.dtBias.shape), aLog \(inputs.aLog.shape), d \(inputs.d.shape) of "
         + "\(heads) heads")
     if let states {
-      precondition(
+      require(
         states.count == segments.count && states.allSatisfy { $0.shape == state },
         "\(name): states \(states.map(\.shape)), not \(segments.count) of \(state)")
     }

@@ -5,7 +5,7 @@ extension CPUBackend {
   package func adamW(_ updates: [AdamWUpdate], _ step: AdamWStep) {
     for update in updates {
       let parts = [update.gradient, update.firstMoment, update.secondMoment]
-      precondition(
+      require(
         parts.allSatisfy { $0.shape == update.value.shape } && !update.value.storage.isBorrowed,
         "adamW: value \(update.value.shape), gradient and moments \(parts.map(\.shape))")
     }

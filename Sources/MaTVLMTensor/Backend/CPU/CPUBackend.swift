@@ -93,18 +93,18 @@ extension Memory {
 extension Tensor {
   /// The elements in this process's memory; only the CPU backend may ask.
   var floats: UnsafeMutablePointer<Float> {
-    precondition(dtype == .float32, "\(shape) is \(dtype), not float32")
+    require(dtype == .float32, "\(shape) is \(dtype), not float32")
     return storage.memory.pointer.assumingMemoryBound(to: Float.self)
   }
 
   /// The bits of bfloat16 or float16 elements.
   var halves: UnsafeMutablePointer<UInt16> {
-    precondition(dtype.byteCount == 2, "\(shape) is \(dtype), not bfloat16 or float16")
+    require(dtype.byteCount == 2, "\(shape) is \(dtype), not bfloat16 or float16")
     return storage.memory.pointer.assumingMemoryBound(to: UInt16.self)
   }
 
   var int32s: UnsafeMutablePointer<Int32> {
-    precondition(dtype == .int32, "\(shape) is \(dtype), not int32")
+    require(dtype == .int32, "\(shape) is \(dtype), not int32")
     return storage.memory.pointer.assumingMemoryBound(to: Int32.self)
   }
 }

@@ -51,7 +51,7 @@ struct VocabularyWalk: Sendable {
   ) {
     let (rows, vocabulary) = (student.rows.shape.rows, student.weight.shape.rows)
     for head in [student, teacher].compactMap({ $0 }) {
-      precondition(
+      require(
         head.rows.shape == [rows, head.weight.shape.width]
           && head.weight.shape == [vocabulary, head.weight.shape.width]
           && head.bias.map { $0.shape == [vocabulary] } ?? true,
@@ -61,11 +61,11 @@ struct VocabularyWalk: Sendable {
         """)
     }
     for vector in [request.divergenceWeights, request.labels, request.labelWeights] {
-      precondition(
+      require(
         vector.map { $0.shape == [rows] } ?? true,
         "vocabularyLoss: \(vector?.shape ?? []) labels or weights for \(rows) rows")
     }
-    precondition(request.temperature > 0, "vocabularyLoss: temperature \(request.temperature)")
+    require(request.temperature > 0, "vocabularyLoss: temperature \(request.temperature)")
   }
 
   /// Losses and gradients of some rows.
@@ -168,7 +168,7 @@ struct VocabularyWalk: Sendable {
     _ student: Row, _ label: Int, _ weight: Float?, addingTo gradient: Row
   ) -> Float {
     let width = logits.shape.width
-    precondition(label < width, "vocabularyLoss: label \(label) of \(width)")
+    require(label < width, "vocabularyLoss: label \(label) of \(width)")
     let partition = backend.kernels.loss.log_partition(student, Int64(width), 1)
     if wantsGradient, let weight {
       backend.kernels.loss.add_softmax(student, partition, Int64(width), weight, gradient)
