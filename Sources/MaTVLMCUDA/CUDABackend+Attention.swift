@@ -53,7 +53,7 @@ extension CUDABackend {
   package func appendRows(
     _ x: Tensor, to caches: [Tensor], positions: Tensor, _ segments: Segments
   ) {
-    precondition(
+    require(
       caches.count == segments.count && segments.rows == x.shape.rows
         && caches.allSatisfy { $0.shape.width == x.shape.width && $0.dtype == x.dtype },
       "appendRows: x \(x.shape) to \(caches.map(\.shape)), \(segments.rows) rows")
@@ -73,7 +73,7 @@ extension CUDABackend {
     _ q: Tensor, keys: [Tensor], values: [Tensor], positions: Tensor,
     _ geometry: AttentionGeometry, _ segments: Segments
   ) -> Tensor {
-    precondition(
+    require(
       keys.count == segments.count && values.count == segments.count
         && segments.rows == q.shape.rows && positions.shape.count == q.shape.rows,
       "cachedAttention: q \(q.shape), \(keys.count) caches, \(segments.rows) rows")
@@ -148,7 +148,7 @@ extension CUDABackend {
     _ q: Tensor, _ k: Tensor, _ v: Tensor, _ geometry: AttentionGeometry, _ segments: Segments
   ) {
     let rows = segments.rows
-    precondition(
+    require(
       q.shape == [rows, geometry.heads * geometry.headWidth] && k.shape == v.shape
         && k.shape == [rows, geometry.keyValueHeads * geometry.headWidth],
       "attention: q \(q.shape), k \(k.shape), v \(v.shape), \(rows) rows, \(geometry)")

@@ -6,7 +6,7 @@ extension CUDABackend {
   ) -> Tensor {
     let (rows, channels) = (x.shape.rows, x.shape.width)
     let taps = weight.shape.count / max(1, channels)
-    precondition(
+    require(
       segments.rows == rows && weight.shape.count == channels * taps
         && bias.shape.count == channels && tails.map { $0.count == segments.count } ?? true,
       "causalConvolution: x \(x.shape), weight \(weight.shape), bias \(bias.shape)")

@@ -20,7 +20,7 @@ extension CUDABackend {
   package func activateGradient(
     _ dy: Tensor, _ x: Tensor, _ activation: Activation
   ) -> Tensor {
-    precondition(dy.shape == x.shape, "activateGradient: dy \(dy.shape), x \(x.shape)")
+    require(dy.shape == x.shape, "activateGradient: dy \(dy.shape), x \(x.shape)")
     let dx = empty(x.shape, sharedType("activateGradient", dy, x))
     mapped(
       "activateGradient", dx,
@@ -29,7 +29,7 @@ extension CUDABackend {
   }
 
   private func combine(_ name: StaticString, _ a: Tensor, _ b: Tensor) -> Tensor {
-    precondition(a.shape == b.shape, "\(name): \(a.shape) and \(b.shape)")
+    require(a.shape == b.shape, "\(name): \(a.shape) and \(b.shape)")
     let y = empty(a.shape, sharedType(name, a, b))
     mapped("\(name)", y, [.tensor(y), .tensor(a), .tensor(b)])
     return y

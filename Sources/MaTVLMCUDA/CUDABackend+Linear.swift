@@ -3,7 +3,7 @@ import MaTVLMTensor
 extension CUDABackend {
   package func linear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) -> Tensor {
     let (rows, inputs, outputs) = (x.shape.rows, weight.shape.width, weight.shape.rows)
-    precondition(
+    require(
       x.shape.width == inputs && bias.map { $0.shape.count == outputs } ?? true,
       "linear: x \(x.shape), weight \(weight.shape), bias \(bias?.shape ?? [])")
     let y = empty([rows, outputs], x.dtype)
@@ -22,7 +22,7 @@ extension CUDABackend {
 
   package func linearInputGradient(_ dy: Tensor, _ weight: Tensor) -> Tensor {
     let (rows, inputs, outputs) = (dy.shape.rows, weight.shape.width, weight.shape.rows)
-    precondition(
+    require(
       dy.shape.width == outputs, "linearInputGradient: dy \(dy.shape), weight \(weight.shape)")
     let dx = empty([rows, inputs], dy.dtype)
     guard rows > 0 else { return dx }
@@ -35,7 +35,7 @@ extension CUDABackend {
   }
 
   package func linearWeightGradient(_ dy: Tensor, _ x: Tensor) -> Tensor {
-    precondition(
+    require(
       dy.shape.rows == x.shape.rows, "linearWeightGradient: dy \(dy.shape), x \(x.shape)")
     let (rows, inputs, outputs) = (x.shape.rows, x.shape.width, dy.shape.width)
     guard rows > 0 else { return zeros([outputs, inputs], .float32) }

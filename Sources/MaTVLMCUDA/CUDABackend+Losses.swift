@@ -11,7 +11,7 @@ extension CUDABackend {
   package func distance(
     _ x: Tensor, _ target: Tensor, _ segments: Segments, weights: Tensor
   ) -> (norms: Tensor, gradient: Tensor) {
-    precondition(
+    require(
       x.shape == target.shape && segments.rows == x.shape.rows
         && weights.shape.count == segments.count,
       "distance: x \(x.shape), target \(target.shape), weights \(weights.shape)")
@@ -65,7 +65,7 @@ private struct VocabularyWalk {
     (vocabulary, width) = (student.weight.shape.rows, student.weight.shape.width)
     chunk = max(256, Self.logitBytes / (8 * max(1, vocabulary)) / 256 * 256)
     let extents = [rows, vocabulary]
-    precondition(
+    require(
       student.rows.shape.width == width
         && teacher.map { [$0.rows.shape.rows, $0.weight.shape.rows] == extents } ?? true,
       "vocabularyLoss: rows \(student.rows.shape), weight \(student.weight.shape)")
@@ -79,7 +79,6 @@ private struct VocabularyWalk {
     func wanted(_ isWanted: Bool, _ shape: Shape, _ type: DType = .float32) -> Tensor? {
       isWanted ? (rows > 0 ? backend.empty(shape, type) : backend.zeros(shape, type)) : nil
     }
-    let chunks = (rows + chunk - 1) / chunk
     let result = VocabularyLossResult(
       divergence: wanted(teacher != nil, [rows]),
       labelLoss: wanted(request.labels != nil, [rows]),
@@ -95,7 +94,6 @@ private struct VocabularyWalk {
       }
     }
     guard request.wantsBiasGradient else { return result }
-    precondition(biasParts.count == chunks)
     return VocabularyLossResult(
       divergence: result.divergence, labelLoss: result.labelLoss,
       rowsGradient: result.rowsGradient, weightGradient: result.weightGradient,

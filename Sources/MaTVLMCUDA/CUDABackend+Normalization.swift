@@ -45,7 +45,7 @@ extension CUDABackend {
     _ x: Tensor, gate: Tensor, _ weight: Tensor, groupWidth: Int, epsilon: Float
   ) -> Tensor {
     let (rows, width) = (x.shape.rows, x.shape.width)
-    precondition(
+    require(
       gate.shape == x.shape && width % groupWidth == 0,
       "gatedRMSNorm: x \(x.shape), gate \(gate.shape), groups of \(groupWidth)")
     let y = empty(x.shape, sharedType("gatedRMSNorm", x, gate))

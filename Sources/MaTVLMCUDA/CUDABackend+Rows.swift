@@ -13,7 +13,7 @@ extension CUDABackend {
   }
 
   package func scatterAddRows(_ x: Tensor, _ rows: Tensor, count: Int) -> Tensor {
-    precondition(
+    require(
       x.shape.rows == rows.shape.count, "scatterAddRows: x \(x.shape), rows \(rows.shape)")
     let y = empty([count, x.shape.width], x.dtype)
     launch(
@@ -23,7 +23,7 @@ extension CUDABackend {
   }
 
   package func splitColumns(_ x: Tensor, _ widths: [Int]) -> [Tensor] {
-    precondition(
+    require(
       x.shape.width == widths.reduce(0, +), "splitColumns: x \(x.shape) into \(widths)")
     var column = 0
     return widths.map { width in
@@ -36,7 +36,7 @@ extension CUDABackend {
 
   package func joinColumns(_ parts: [Tensor?], widths: [Int]) -> Tensor {
     let present = parts.compactMap { $0 }
-    precondition(
+    require(
       parts.count == widths.count && !present.isEmpty
         && zip(parts, widths).allSatisfy { part, width in
           part.map { $0.shape == [present[0].shape.rows, width] } ?? true
@@ -72,7 +72,7 @@ extension CUDABackend {
     _ x: Tensor, _ table: Tensor, positions: Tensor, heads: Int, inverse: Bool
   ) -> Tensor {
     let width = x.shape.width / heads
-    precondition(
+    require(
       x.shape.width % heads == 0 && table.shape.width <= width && table.shape.width % 2 == 0
         && positions.shape.count == x.shape.rows,
       "rotate: x \(x.shape) of \(heads) heads, table \(table.shape), positions \(positions.shape)")

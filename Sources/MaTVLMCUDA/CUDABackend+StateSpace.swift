@@ -79,7 +79,7 @@ private struct Scan {
     _ segments: Segments
   ) {
     let rows = segments.rows
-    precondition(
+    require(
       inputs.x.shape == [rows, geometry.groups * geometry.headWidth]
         && inputs.b.shape == [rows, geometry.groups * geometry.stateWidth]
         && inputs.c.shape == [rows, geometry.heads * geometry.stateWidth]

@@ -27,7 +27,7 @@ extension CUDABackend {
     var blocks = 0
     for update in updates where update.value.shape.count > 0 {
       let parts = [update.value, update.gradient, update.firstMoment, update.secondMoment]
-      precondition(
+      require(
         parts.allSatisfy { $0.shape == update.value.shape && $0.dtype == .float32 },
         "adamW: value, gradient and moments \(parts.map(\.shape))")
       let count = update.value.shape.count

@@ -25,7 +25,7 @@ package final class CUDABackend: Backend {
   init(
     ordinal: Int, activationType: DType, search: CUDASearchPath, cacheFolder: URL
   ) throws {
-    precondition(
+    require(
       activationType == .float32 || activationType == .bfloat16,
       "cuda: activations are float32 or bfloat16, not \(activationType)")
     let device = try CUDADevice(CUDADriver(search), ordinal: ordinal)
@@ -77,7 +77,7 @@ package final class CUDABackend: Backend {
   /// The type that all of `tensors` have.
   func sharedType(_ operation: StaticString, _ tensors: Tensor?...) -> DType {
     let types = Set(tensors.compactMap { $0?.dtype })
-    precondition(types.count == 1, "\(operation): tensors of types \(types)")
+    require(types.count == 1, "\(operation): tensors of types \(types)")
     return types.first!
   }
 

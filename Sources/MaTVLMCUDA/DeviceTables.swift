@@ -42,7 +42,9 @@ struct DeviceTables {
   }
 
   fileprivate var entries: [Content: (address: UInt64, byteCount: Int)] = [:]
-  /// Tables kept at most; all are dropped when there are more.
+  /// Recorded works, which go on using tables.
+  var users = 0
+  /// Tables kept; all are dropped when there are more and no recorded work uses them.
   fileprivate static let limit = 1024
 }
 
@@ -51,7 +53,7 @@ extension CUDABackend {
   func table(_ content: DeviceTables.Content) -> KernelArgument {
     let address = tables.withLock { tables -> UInt64 in
       if let entry = tables.entries[content] { return entry.address }
-      if tables.entries.count >= DeviceTables.limit {
+      if tables.entries.count >= DeviceTables.limit, tables.users == 0 {
         for entry in tables.entries.values {
           free(Memory(bits: UInt(entry.address)), byteCount: entry.byteCount)
         }

@@ -12,16 +12,6 @@ enum KernelArgument {
   static func tensor(_ tensor: Tensor) -> KernelArgument { .address(tensor.address) }
   static func tensor(_ tensor: Tensor?) -> KernelArgument { .address(tensor?.address ?? 0) }
 
-  private var words: [UInt64] {
-    switch self {
-    case .address(let value): [value]
-    case .int32(let value): [UInt64(UInt32(bitPattern: Int32(value)))]
-    case .int64(let value): [UInt64(bitPattern: Int64(value))]
-    case .float(let value): [UInt64(value.bitPattern)]
-    case .words(let values): values
-    }
-  }
-
   /// Calls `body` with the address of each argument, as a launch takes them.
   static func withAddresses<R>(
     of arguments: [KernelArgument],
@@ -35,8 +25,10 @@ enum KernelArgument {
       starts.append(words.count)
       switch argument {
       case .address(let value): words.append(value)
+      case .int32(let value): words.append(UInt64(UInt32(bitPattern: Int32(value))))
+      case .int64(let value): words.append(UInt64(bitPattern: Int64(value)))
+      case .float(let value): words.append(UInt64(value.bitPattern))
       case .words(let values): words.append(contentsOf: values)
-      default: words.append(contentsOf: argument.words)
       }
     }
     return try words.withUnsafeMutableBytes { bytes in

@@ -44,7 +44,7 @@ package struct KernelSource: Hashable, Sendable {
   }
 
   package var options: [String] {
-    precondition(
+    require(
       element == .float32 || element == .bfloat16, "\(file): no kernels for \(element)")
     return [
       "-DELEMENT=\(element == .float32 ? "float" : "bf16")", "-DHEAD_WIDTH=\(headWidth)",

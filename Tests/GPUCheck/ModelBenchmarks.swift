@@ -38,10 +38,9 @@ func measureDecoding(_ context: CheckContext) throws -> Bool {
       let stateBytes = states[0].byteCount
       let prompt = decoders.embedded(length)
       _ = decoder(prompt, Segments([length]), states: &states)
+      var step = DecodingStep(decoder, sequences: 1)
       let seconds = try medianSeconds(on: decoders.device, repeats: 3, inner: 24) {
-        let x = decoder.embedding(Tensor(indices: [17], on: decoders.device))
-        let logits = decoder.head(decoder(x, Segments([1]), states: &states))
-        _ = logits.array()
+        _ = step([17], states: &states).array()
       }
       let weights = decoder.parameters.reduce(0) { $0 + $1.value.shape.count * $1.value.dtype.byteCount }
       let bytes = Double(weights + stateBytes)

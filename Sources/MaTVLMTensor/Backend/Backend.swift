@@ -34,6 +34,13 @@ package protocol Backend: AnyObject, Sendable {
   /// A new tensor with the values of `x`, floating-point types rounded to nearest even.
   func convert(_ x: Tensor, to dtype: DType) -> Tensor
 
+  /// Keeps what `body` computes instead of computing it, so that it can be done again without the
+  /// host's work; nil where the device has nothing to gain from that, and `body` is not called.
+  ///
+  /// `body` must have run before with the same tensors, may not read or write from the host, and
+  /// whatever it uses must outlive the recorded work.
+  func record(_ body: () -> [Tensor]) -> (any RecordedWork)?
+
   // MARK: Rows and columns
 
   /// table [R, D] (any floating-point type), rows int32 [T] → [T, D]: row `rows[t]` of the table.
@@ -154,4 +161,12 @@ package protocol Backend: AnyObject, Sendable {
 
 extension Backend {
   package var failure: (any Error)? { nil }
+  package func record(_ body: () -> [Tensor]) -> (any RecordedWork)? { nil }
+}
+
+/// Work that a device keeps, to do it again with the same memory and other content.
+package protocol RecordedWork: AnyObject, Sendable {
+  /// What the recorded functions returned; written anew by each ``replay()``.
+  var outputs: [Tensor] { get }
+  func replay()
 }
