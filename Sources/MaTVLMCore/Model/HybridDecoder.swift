@@ -145,7 +145,8 @@ public struct HybridDecoder: Layer {
   ) -> Tensor {
     require(
       states.count == segments.count, "decoding: \(states.count) states, \(segments.count) segments")
-    self(x, SequenceLayout(segments, past: states.map(\.position), on: x.device), states: &states)
+    let layout = SequenceLayout(segments, past: states.map(\.position), on: x.device)
+    return self(x, layout, states: &states)
   }
 
   /// The same with a layout that is at hand.
