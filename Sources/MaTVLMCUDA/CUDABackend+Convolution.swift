@@ -13,7 +13,7 @@ extension CUDABackend {
     let y = empty(x.shape, x.dtype)
     let tailTable = tails.map { table(.addresses($0.map(\.address))) } ?? .address(0)
     launch(
-      .convolution, "causalConvolution", x.dtype, grid: Grid(rows, (channels + 255) / 256),
+      .convolution, "causalConvolution", x.dtype, grid: Self.grid(rows, channels, x.dtype),
       [
         .tensor(y), .tensor(x), .tensor(weight), .tensor(bias), tailTable,
         table(.owners(segments)), table(.starts(segments)), .int32(channels), .int32(taps),
@@ -37,7 +37,7 @@ extension CUDABackend {
     let type = sharedType("causalConvolutionGradient", dy, x)
     let sequence: [KernelArgument] = [table(.owners(segments)), table(.starts(segments))]
     let sizes: [KernelArgument] = [.int32(channels), .int32(taps)]
-    let grid = Grid(rows, (channels + 255) / 256)
+    let grid = Self.grid(rows, channels, type)
     let dPre = empty(x.shape, .float32)
     launch(
       .convolution, "convolutionPreGradient", type, grid: grid,
@@ -52,9 +52,16 @@ extension CUDABackend {
     let dBias = empty([slabs, channels], .float32)
     launch(
       .convolution, "convolutionParameterGradient", type,
-      grid: Grid((channels + 255) / 256, slabs),
+      grid: Grid((channels + 255) / 256, slabs, taps),
       [.tensor(dWeight), .tensor(dBias), .tensor(dPre), .tensor(x)] + sequence
         + [.int32(rows)] + sizes + [.int32(slab)])
     return (dx, sumRows(dWeight).reshaped(weight.shape), sumRows(dBias))
+  }
+
+  /// A block for each row and 256 threads' channels: a pack a thread where there are whole packs.
+  private static func grid(_ rows: Int, _ channels: Int, _ type: DType) -> Grid {
+    let lanes = 16 / type.byteCount
+    let threads = channels % lanes == 0 ? channels / lanes : channels
+    return Grid(rows, (threads + 255) / 256)
   }
 }

@@ -63,17 +63,15 @@ extension CUDABackend {
   /// tensor cores.
   private func isFew(_ rows: Int, inputs: Int, _ type: DType) -> Bool {
     rows <= 4 && inputs % (16 / type.byteCount) == 0
-      && rows * inputs * type.byteCount <= device.sharedMemoryLimit
   }
 
   private func multiplyFewRows(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?, into y: Tensor) {
     var source = KernelSource(.gemv, x.dtype)
     source.inputRows = x.shape.rows
     let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
-    let outputsOfBlock = 16  // two of each of eight warps
+    let warps = 4  // of a block; each has one output
     launch(
-      source, "linearFewRows", grid: Grid((outputs + outputsOfBlock - 1) / outputsOfBlock),
-      sharedBytes: x.shape.rows * inputs * x.dtype.byteCount,
+      source, "linearFewRows", grid: Grid((outputs + warps - 1) / warps), block: 32 * warps,
       [
         .tensor(y), .tensor(x), .tensor(weight), .tensor(bias), .int32(inputs), .int32(outputs),
       ])

@@ -5,12 +5,19 @@ extension CUDABackend {
     _ x: Tensor, _ weight: Tensor, _ bias: Tensor, epsilon: Float
   ) -> Tensor {
     let y = empty(x.shape, x.dtype)
-    launch(
-      .norms, "layerNorm", x.dtype, grid: Grid(x.shape.rows),
-      [
-        .tensor(y), .tensor(x), .tensor(weight), .tensor(bias), .int32(x.shape.width),
-        .float(epsilon),
-      ])
+    let (rows, width) = (x.shape.rows, x.shape.width)
+    let tensors: [KernelArgument] = [.tensor(y), .tensor(x), .tensor(weight), .tensor(bias)]
+    let lanes = 16 / x.dtype.byteCount
+    let keptPacks = 12  // KEPT of norms.cu, for each of 32 lanes
+    if width % lanes == 0, width <= 32 * keptPacks * lanes {
+      launch(
+        .norms, "layerNormOfWarp", x.dtype, grid: Grid((rows + 7) / 8),
+        tensors + [.int32(rows), .int32(width), .float(epsilon)])
+    } else {
+      launch(
+        .norms, "layerNorm", x.dtype, grid: Grid(rows),
+        tensors + [.int32(width), .float(epsilon)])
+    }
     return y
   }
 
@@ -49,11 +56,11 @@ extension CUDABackend {
       gate.shape == x.shape && width % groupWidth == 0,
       "gatedRMSNorm: x \(x.shape), gate \(gate.shape), groups of \(groupWidth)")
     let y = empty(x.shape, sharedType("gatedRMSNorm", x, gate))
+    let groups = rows * (width / groupWidth)
     launch(
-      .norms, "gatedRMSNorm", x.dtype, grid: Grid(rows, width / groupWidth),
-      block: Self.block(groupWidth),
+      .norms, "gatedRMSNorm", x.dtype, grid: Grid((groups + 7) / 8),
       [
-        .tensor(y), .tensor(x), .tensor(gate), .tensor(weight), .int32(width),
+        .tensor(y), .tensor(x), .tensor(gate), .tensor(weight), .int64(groups), .int32(width),
         .int32(groupWidth), .float(epsilon),
       ])
     return y
@@ -67,12 +74,12 @@ extension CUDABackend {
     let dx = empty(x.shape, type)
     let dGate = empty(x.shape, type)
     let inverses = empty([rows, width / groupWidth], .float32)
+    let groups = rows * (width / groupWidth)
     launch(
-      .norms, "gatedRMSNormGradient", type, grid: Grid(rows, width / groupWidth),
-      block: Self.block(groupWidth),
+      .norms, "gatedRMSNormGradient", type, grid: Grid((groups + 7) / 8),
       [
         .tensor(dx), .tensor(dGate), .tensor(inverses), .tensor(dy), .tensor(x), .tensor(gate),
-        .tensor(weight), .int32(width), .int32(groupWidth), .float(epsilon),
+        .tensor(weight), .int64(groups), .int32(width), .int32(groupWidth), .float(epsilon),
       ])
     let slab = Self.slab(rows)
     let slabs = (rows + slab - 1) / slab
@@ -85,7 +92,4 @@ extension CUDABackend {
       ])
     return (dx, dGate, sumRows(dWeight))
   }
-
-  /// Threads for a group of columns: whole warps, at most 256.
-  private static func block(_ width: Int) -> Int { min(256, (width + 31) / 32 * 32) }
 }

@@ -163,6 +163,13 @@ package final class CUDABackend: Backend {
       }
       return y
     }
+    if x.dtype == .float32, dtype == .bfloat16, count % 4 == 0 {
+      launch(
+        .elementwise, "floatsToBfloats", .float32,
+        grid: Grid(min((count / 4 + 255) / 256, 16 * device.multiprocessors)),
+        [.tensor(y), .tensor(x), .int64(count / 4)])
+      return y
+    }
     let blocks = min((count + 255) / 256, 64 * device.multiprocessors)
     launch(
       .elementwise, "convert", .float32, grid: Grid(blocks),

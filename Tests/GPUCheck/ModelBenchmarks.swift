@@ -18,6 +18,10 @@ private struct Decoders {
       modelWidth: text.hiddenSize, heads: text.heads, keyValueHeads: text.keyValueHeads)
     student = teacher.replacingAttention(
       at: Array(stride(from: 0, to: text.layers, by: 4)), with: mamba, .paper, seed: 2)
+    // As a student that was trained and saved: matrices in bfloat16.
+    for parameter in student.parameters where parameter.shape.dimensions.count == 2 {
+      parameter.assign(device.backend.convert(parameter.value.detached, to: .bfloat16))
+    }
     try device.check()
   }
 

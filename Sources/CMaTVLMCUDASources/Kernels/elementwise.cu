@@ -98,3 +98,14 @@ extern "C" __global__ void convert(void *y, int yType, const void *x, int xType,
   i64 step = (i64)gridDim.x * blockDim.x;
   for (; i < count; i += step) storeAs(y, i, yType, loadAs(x, i, xType));
 }
+
+// The usual case, four numbers a thread; count is a multiple of four.
+extern "C" __global__ void floatsToBfloats(uint2 *y, const float4 *x, i64 fours) {
+  beginKernel();
+  i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+  i64 step = (i64)gridDim.x * blockDim.x;
+  for (; i < fours; i += step) {
+    const float4 v = x[i];
+    y[i] = make_uint2(packPair(v.x, v.y), packPair(v.z, v.w));
+  }
+}

@@ -80,18 +80,45 @@ extern "C" __global__ void rotate(
   const i64 base = (i64)blockIdx.x * heads * width;
   const float *angles = table + (i64)positions[blockIdx.x] * rotary;
   const int half = rotary / 2;
+  x += base;
+  y += base;
+  if (half % LANES == 0 && width % LANES == 0) {
+    // One thread a pack of the first half and its partner, or two packs of what passes through.
+    const int turned = half / LANES, rest = (width - rotary) / LANES, units = turned + rest;
+    for (int i = threadIdx.x; i < heads * units; i += blockDim.x) {
+      const int head = i / units, unit = i % units;
+      if (unit >= turned) {
+        const int at = head * width + rotary + (unit - turned) * LANES;
+        *(Pack *)(y + at) = *(const Pack *)(x + at);
+        continue;
+      }
+      const int at = head * width + unit * LANES;
+      Pack low = *(const Pack *)(x + at), high = *(const Pack *)(x + at + half);
+#pragma unroll
+      for (int j = 0; j < LANES; j++) {
+        const float c = angles[unit * LANES + j];
+        const float s = inverse ? -angles[half + unit * LANES + j] : angles[half + unit * LANES + j];
+        const float p = toFloat(low.v[j]), q = toFloat(high.v[j]);
+        assign(low.v[j], p * c - q * s);
+        assign(high.v[j], q * c + p * s);
+      }
+      *(Pack *)(y + at) = low;
+      *(Pack *)(y + at + half) = high;
+    }
+    return;
+  }
   for (int i = threadIdx.x; i < heads * width; i += blockDim.x) {
     int d = i % width;
     if (d >= rotary) {
-      y[base + i] = x[base + i];
+      y[i] = x[i];
       continue;
     }
     int pair = d < half ? d : d - half;
     float c = angles[pair], s = angles[half + pair];
     if (inverse) s = -s;
-    float self = toFloat(x[base + i]);
-    float other = toFloat(x[base + i + (d < half ? half : -half)]);
-    assign(y[base + i], d < half ? self * c - other * s : self * c + other * s);
+    float self = toFloat(x[i]);
+    float other = toFloat(x[i + (d < half ? half : -half)]);
+    assign(y[i], d < half ? self * c - other * s : self * c + other * s);
   }
 }
 

@@ -95,6 +95,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) chunkOuterProducts(
   }
 }
 
+#define AHEAD 8
+
 // Walks each segment's chunks and replaces what each adds by the state that enters it: h ← decay h +
 // added, from the first chunk on, or (`reverse`, for gradients) from the last one back. kept: null
 // or the address of each segment's float32 [H, P, N], read first and replaced by what comes out.
@@ -108,15 +110,26 @@ extern "C" __global__ void passStates(
   float *own = kept ? (float *)kept[blockIdx.z] + (i64)head * P * N + i : nullptr;
   float h = own ? *own : 0.0f;
   const int begin = chunkStarts[blockIdx.z], end = chunkStarts[blockIdx.z + 1];
-#pragma unroll 4
-  for (int n = begin; n < end; n++) {
-    const int c = reverse ? end - 1 - (n - begin) : n;
-    const int last = min(chunks[c].end, chunks[c].first + Q) - 1;
-    const float decay = expf(cumulative[(i64)last * heads + head]);
-    float *at = states + ((i64)c * heads + head) * P * N + i;
-    const float added = *at;
-    *at = h;
-    h = decay * h + added;
+  const i64 stride = (i64)heads * P * N;
+  states += (i64)head * P * N + i;
+  for (int first = begin; first < end; first += AHEAD) {
+    // What does not depend on h is asked for together.
+    float added[AHEAD], decay[AHEAD];
+#pragma unroll
+    for (int j = 0; j < AHEAD; j++) {
+      if (first + j >= end) continue;
+      const int c = reverse ? end - 1 - (first + j - begin) : first + j;
+      const int last = min(chunks[c].end, chunks[c].first + Q) - 1;
+      added[j] = states[c * stride];
+      decay[j] = expf(cumulative[(i64)last * heads + head]);
+    }
+#pragma unroll
+    for (int j = 0; j < AHEAD; j++) {
+      if (first + j >= end) continue;
+      const int c = reverse ? end - 1 - (first + j - begin) : first + j;
+      states[c * stride] = h;
+      h = decay[j] * h + added[j];
+    }
   }
   if (own) *own = h;
 }
