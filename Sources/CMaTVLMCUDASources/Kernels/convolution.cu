@@ -31,7 +31,7 @@ __device__ __forceinline__ void storeChannels(Element *p, const Channels<PER> &x
 }
 
 template <int PER>
-__device__ __forceinline__ Channels<PER> loadChannels(const float *p) {
+__device__ __forceinline__ Channels<PER> loadFloats(const float *p) {
   Channels<PER> y;
 #pragma unroll
   for (int i = 0; i < PER; i++) y.v[i] = p[i];
@@ -43,12 +43,12 @@ template <int PER>
 __device__ __forceinline__ Channels<PER> preactivation(
     const Element *x, const float *weight, const float *bias, const float *tail, int t, int start,
     int c, int channels, int taps) {
-  Channels<PER> sum = loadChannels<PER>(bias + c);
+  Channels<PER> sum = loadFloats<PER>(bias + c);
   for (int k = 0; k < taps; k++) {
     const int source = t - taps + 1 + k;
     Channels<PER> v = {};
     if (source >= start) v = loadChannels<PER>(x + (i64)source * channels + c);
-    else if (tail) v = loadChannels<PER>(tail + (i64)(source - start + taps - 1) * channels + c);
+    else if (tail) v = loadFloats<PER>(tail + (i64)(source - start + taps - 1) * channels + c);
 #pragma unroll
     for (int i = 0; i < PER; i++) sum.v[i] += weight[(c + i) * taps + k] * v.v[i];
   }
@@ -136,7 +136,7 @@ __device__ __forceinline__ void inputGradient(
   for (int k = 0; k < taps; k++) {
     const int target = t + taps - 1 - k;
     if (target >= end) continue;
-    const auto g = loadChannels<PER>(dPre + (i64)target * channels + c);
+    const auto g = loadFloats<PER>(dPre + (i64)target * channels + c);
 #pragma unroll
     for (int i = 0; i < PER; i++) sum.v[i] += weight[(c + i) * taps + k] * g.v[i];
   }
