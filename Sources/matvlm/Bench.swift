@@ -14,14 +14,15 @@ struct BenchDistill: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "distill", abstract: "One update of distillation; prints one JSON object.")
 
-  @Option(help: "Model width.") var hidden = 256
-  @Option(help: "Layers.") var layers = 8
-  @Option(help: "Attention heads.") var heads = 4
-  @Option(help: "Tokens of the vocabulary.") var vocab = 2048
-  @Option(help: "Sequences of an update.") var batch = 8
-  @Option(help: "Tokens of a sequence.") var length = 128
-  @Option(help: "One layer in so many is replaced.") var every = 4
-  @Option(help: "Updates that are timed; the median counts.") var repeats = 5
+  @Option(parsing: .unconditional, help: "Model width.") var hidden = 256
+  @Option(parsing: .unconditional, help: "Layers.") var layers = 8
+  @Option(parsing: .unconditional, help: "Attention heads.") var heads = 4
+  @Option(parsing: .unconditional, help: "Tokens of the vocabulary.") var vocab = 2048
+  @Option(parsing: .unconditional, help: "Sequences of an update.") var batch = 8
+  @Option(parsing: .unconditional, help: "Tokens of a sequence.") var length = 128
+  @Option(parsing: .unconditional, help: "One layer in so many is replaced.") var every = 4
+  @Option(parsing: .unconditional, help: "Updates that are timed; the median counts.") var repeats =
+    5
   @OptionGroup var machine: MachineOptions
 
   func validate() throws {
@@ -46,6 +47,6 @@ struct BenchDistill: ParsableCommand {
     sizes.vision.heads = 1
     let benchmark = try DistillationBenchmark(
       sizes, every: every, sequences: batch, length: length)
-    print(try benchmark.run(repeats: repeats).jsonText())
+    try StandardOutput.print(benchmark.run(repeats: repeats).jsonText())
   }
 }

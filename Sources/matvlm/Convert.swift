@@ -12,7 +12,7 @@ struct Convert: ParsableCommand {
 
   @OptionGroup var layers: LayerOptions
 
-  @Option(help: "Draws what seeding does not copy.")
+  @Option(parsing: .unconditional, help: "Draws what seeding does not copy.")
   var seed: UInt64 = 42
 
   @OptionGroup var output: OutputOptions
@@ -26,6 +26,6 @@ struct Convert: ParsableCommand {
       replacing: layers.layers(of: model.configuration.text.layers), layers.seeding ?? .paper,
       seed: seed)
     try student.save(to: output.folder, replacing: output.mayReplace)
-    print(output.output)
+    try StandardOutput.print(output.output)
   }
 }

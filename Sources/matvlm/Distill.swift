@@ -53,7 +53,8 @@ struct Distill: ParsableCommand {
       distilling: teacher, into: student, objective, configuration, data: source.train,
       heldOut: source.heldOut)
     var session = TrainingSession(trainer, output, steps: configuration.steps)
-    try session.run()
+    // Its pictures are read while the run goes on.
+    try withExtendedLifetime(source) { try session.run() }
   }
 
   private func makeStudent(of teacher: VisionLanguageModel, seed: UInt64) throws

@@ -4,7 +4,9 @@ import MaTVLMCore
 
 /// What belongs to the machine and not to the run.
 struct MachineOptions: ParsableArguments {
-  @Option(help: "Threads that compute; as many as there are processors when not given.")
+  @Option(
+    parsing: .unconditional,
+    help: "Threads that compute; as many as there are processors when not given.")
   var threads: Int?
 
   func validate() throws {

@@ -7,7 +7,7 @@ struct Pretrain: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Trains a small teacher on pictures of shapes, drawn as they are needed.")
 
-  @Option(help: "Different pictures to learn from.")
+  @Option(parsing: .unconditional, help: "Different pictures to learn from.")
   var pictures = 200_000
 
   @OptionGroup var training: TrainingOptions
