@@ -128,6 +128,7 @@ private struct GenerationRun {
     for (sequence, state) in zip(active, states) { answers[sequence].state = state }
     let values = logits.array()
     try model.device.check()
+    try model.device.check()
     let width = logits.shape.width
     return try states.indices.map { index in
       let own = Array(values[index * width..<(index + 1) * width])
