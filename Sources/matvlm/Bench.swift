@@ -33,6 +33,19 @@ struct BenchDistill: ParsableCommand {
       throw ValidationError("--\(name) must be between 1 and 1000000, not \(value).")
     }
     if hidden % heads != 0 { throw ValidationError("--heads must divide --hidden.") }
+    let memory = Double(ProcessInfo.processInfo.physicalMemory)
+    if weightBytes > memory {
+      throw ValidationError(
+        String(
+          format: "The weights alone take %.0f GiB, and this machine's memory is %.0f GiB.",
+          weightBytes / 0x1p30, memory / 0x1p30))
+    }
+  }
+
+  /// Of the blocks, embedding and head in float32.
+  private var weightBytes: Double {
+    let (hidden, layers, vocab) = (Double(hidden), Double(layers), Double(vocab))
+    return 4 * (12 * layers * hidden * hidden + 2 * vocab * hidden)
   }
 
   func run() throws {
