@@ -52,7 +52,8 @@ let package = Package(
       ]),
 
     .target(
-      name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor"], path: "Tests/MaTVLMTestSupport"),
+      name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor", "CMaTVLMKernels"],
+      path: "Tests/MaTVLMTestSupport", resources: [.copy("Golden")]),
     .testTarget(
       name: "MaTVLMTensorTests",
       dependencies: ["MaTVLMTensor", "CMaTVLMKernels", "MaTVLMTestSupport"],

@@ -1,5 +1,6 @@
 import Foundation
 import MaTVLMTensor
+import MaTVLMTestSupport
 import Testing
 
 @Suite("Safetensors files")
