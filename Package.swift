@@ -34,8 +34,11 @@ let package = Package(
     .target(name: "MaTVLMTransformer", dependencies: ["MaTVLMTensor", "MaTVLMImages"]),
     .target(name: "MaTVLMMamba", dependencies: ["MaTVLMTensor"]),
     .target(name: "MaTVLMDistillation", dependencies: ["MaTVLMTensor"]),
-    .target(name: "MaTVLMCUDA", dependencies: ["MaTVLMTensor"]),
-    .target(name: "MaTVLMShapes", dependencies: ["MaTVLMImages"]),
+    .target(name: "CMaTVLMCUDASources", exclude: ["Kernels"]),
+    .target(name: "MaTVLMCUDA", dependencies: ["CMaTVLMCUDASources", "MaTVLMTensor"]),
+    .target(
+      name: "MaTVLMShapes", dependencies: ["MaTVLMImages"],
+      resources: [.copy("Resources/teacher")]),
 
     // The assembled model, and the command.
     .target(
@@ -54,6 +57,10 @@ let package = Package(
     .target(
       name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor", "CMaTVLMKernels"],
       path: "Tests/MaTVLMTestSupport", resources: [.copy("Golden")]),
+    // Run on a machine with an NVIDIA card by Scripts/gpu-check.
+    .executableTarget(
+      name: "matvlm-gpu-check", dependencies: ["MaTVLMCore", "MaTVLMCUDA", "MaTVLMTestSupport"],
+      path: "Tests/GPUCheck"),
     .testTarget(
       name: "MaTVLMTensorTests",
       dependencies: ["MaTVLMTensor", "CMaTVLMKernels", "MaTVLMTestSupport"],
@@ -72,6 +79,8 @@ let package = Package(
     .testTarget(name: "MaTVLMShapesTests", dependencies: ["MaTVLMShapes", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMCUDATests", dependencies: ["MaTVLMCUDA", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMCoreTests", dependencies: ["MaTVLMCore", "MaTVLMTestSupport"]),
-    .testTarget(name: "matvlmTests", dependencies: ["matvlm", "MaTVLMTestSupport"]),
+    .testTarget(
+      name: "matvlmTests", dependencies: ["matvlm", "MaTVLMTestSupport"],
+      resources: [.copy("Fixtures")]),
   ]
 )

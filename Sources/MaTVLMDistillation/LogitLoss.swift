@@ -72,7 +72,9 @@ public struct LogitLoss: Sendable {
     request.divergenceWeights = .zeros([segments.rows], on: student.rows.device)
     let result = withoutGradients { vocabularyLoss(frozen, teacher: teacher, request) }
     let halves = result.divergence?.array() ?? []
-    func reciprocal(_ squared: Double) -> Float { squared > 0 ? Float(1 / squared.squareRoot()) : 0 }
+    func reciprocal(_ squared: Double) -> Float {
+      squared > 0 ? Float(1 / squared.squareRoot()) : 0
+    }
     switch reduction {
     case .authors:
       return zip(segments.starts, segments.lengths).flatMap { start, length in

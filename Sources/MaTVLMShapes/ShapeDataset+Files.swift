@@ -42,6 +42,8 @@ extension ShapeDataset {
     let staging = folder.deletingLastPathComponent()
       .appendingPathComponent(".\(folder.lastPathComponent)-\(UUID().uuidString)")
     do {
+      // By itself, so that a missing parent is an error and is not made.
+      try files.createDirectory(at: staging, withIntermediateDirectories: false)
       for (split, count) in [(Split.train, trainCount), (.heldOut, heldOutCount)] {
         try ShapeDataset(seed: seed, split: split).write(count: count, into: staging)
       }

@@ -4,7 +4,7 @@ import Foundation
 public enum TokenizerError: Error, Equatable, CustomStringConvertible, LocalizedError {
   /// The directory holds neither form of a tokenizer.
   case missing(directory: String)
-  /// The file cannot be read or written.
+  /// The file cannot be read.
   case unreadable(file: String, reason: String)
   /// The file is larger than any tokenizer's.
   case tooLarge(file: String, limit: Int)

@@ -60,14 +60,7 @@ struct TokenizerFile {
     try write(encoder.encode(value))
   }
 
-  func write(_ data: Data) throws {
-    do {
-      try data.write(to: url, options: .atomic)
-    } catch {
-      throw TokenizerError.unreadable(
-        file: path, reason: "cannot be written: \(error.localizedDescription)")
-    }
-  }
+  func write(_ data: Data) throws { try data.write(to: url, options: .atomic) }
 
   private func invalid(_ error: DecodingError) -> TokenizerError {
     func describe(_ context: DecodingError.Context, _ expected: String, key: (any CodingKey)? = nil)

@@ -48,7 +48,7 @@ extension Tokenizer {
   /// Writes the tokenizer into an existing directory in both forms, readable by Hugging Face's
   /// `transformers` (class `CodeGenTokenizer`) and `tokenizers`.
   ///
-  /// - Throws: ``TokenizerError/unreadable(file:reason:)`` if a file cannot be written.
+  /// - Throws: `CocoaError` with the file and the reason if one cannot be written.
   public func write(to directory: URL) throws {
     let base = tokens.indices.filter { !idsOutsideBase.contains($0) }
     let vocabulary = Dictionary(uniqueKeysWithValues: base.map { (tokens[$0], $0) })

@@ -12,20 +12,20 @@ struct Convert: ParsableCommand {
 
   @OptionGroup var layers: LayerOptions
 
-  @Option(help: "Draws what seeding does not copy.")
+  @Option(parsing: .unconditional, help: "Draws what seeding does not copy.")
   var seed: UInt64 = 42
 
   @OptionGroup var output: OutputOptions
   @OptionGroup var machine: MachineOptions
 
   func run() throws {
-    machine.apply()
+    let device = try machine.open()
     try output.check()
-    let model = try VisionLanguageModel.load(EmbeddedModel.folder(teacher))
+    let model = try VisionLanguageModel.load(EmbeddedModel.folder(teacher), on: device)
     let student = try model.student(
       replacing: layers.layers(of: model.configuration.text.layers), layers.seeding ?? .paper,
       seed: seed)
     try student.save(to: output.folder, replacing: output.mayReplace)
-    print(output.output)
+    try StandardOutput.print(output.output)
   }
 }

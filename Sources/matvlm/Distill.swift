@@ -43,24 +43,26 @@ struct Distill: ParsableCommand {
 
   func run() throws {
     let objective = try objective.objective()
-    machine.apply()
+    let device = try machine.open()
     try output.check()
     let source = try DistillationData(data: data, imageFolder: imageFolder, heldOut: heldOut)
     let configuration = try training.configuration(source.defaults, samples: source.train.count)
-    let teacher = try VisionLanguageModel.load(EmbeddedModel.folder(teacher))
+    let teacher = try VisionLanguageModel.load(EmbeddedModel.folder(teacher), on: device)
     let student = try makeStudent(of: teacher, seed: configuration.seed)
     let trainer = Trainer(
       distilling: teacher, into: student, objective, configuration, data: source.train,
       heldOut: source.heldOut)
     var session = TrainingSession(trainer, output, steps: configuration.steps)
-    try session.run()
+    // Its pictures are read while the run goes on.
+    try withExtendedLifetime(source) { try session.run() }
   }
 
   private func makeStudent(of teacher: VisionLanguageModel, seed: UInt64) throws
     -> VisionLanguageModel
   {
     if let student {
-      return try VisionLanguageModel.load(URL(fileURLWithPath: student, isDirectory: true))
+      return try VisionLanguageModel.load(
+        URL(fileURLWithPath: student, isDirectory: true), on: teacher.device)
         .checkedAsStudent(of: teacher)
     }
     return try teacher.student(

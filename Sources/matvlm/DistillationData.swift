@@ -29,7 +29,8 @@ final class DistillationData {
     temporary = nil
     defaults = TrainingConfiguration()
     let file = URL(fileURLWithPath: data)
-    let pictures = imageFolder.map { URL(fileURLWithPath: $0, isDirectory: true) }
+    let pictures =
+      imageFolder.map { URL(fileURLWithPath: $0, isDirectory: true) }
       ?? file.deletingLastPathComponent()
     train = try LLaVADataset(file: file, imageFolder: pictures)
     self.heldOut = try heldOut.map {

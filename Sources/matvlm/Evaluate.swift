@@ -11,13 +11,13 @@ struct Evaluate: ParsableCommand {
     help: "The model's folder; the embedded teacher when not given.", completion: .directory)
   var model: String?
 
-  @Option(help: "Held-out pictures, each with six questions.")
+  @Option(parsing: .unconditional, help: "Held-out pictures, each with six questions.")
   var pictures = 200
 
-  @Option(help: "Draws the pictures.")
+  @Option(parsing: .unconditional, help: "Draws the pictures.")
   var seed: UInt64 = 0
 
-  @Option(help: "Questions that go through the model together.")
+  @Option(parsing: .unconditional, help: "Questions that go through the model together.")
   var batchSize = 64
 
   @Flag(help: "Print one JSON object.")
@@ -35,8 +35,8 @@ struct Evaluate: ParsableCommand {
   }
 
   func run() throws {
-    machine.apply()
-    let model = try VisionLanguageModel.load(EmbeddedModel.folder(model))
+    let device = try machine.open()
+    let model = try VisionLanguageModel.load(EmbeddedModel.folder(model), on: device)
     let questions = EvaluationQuestion.shapes(
       ShapeDataset(seed: seed, split: .heldOut), pictures: pictures)
     let evaluation = try AnswerEvaluation(of: model, questions, batchSize: batchSize) { answered in
@@ -45,7 +45,7 @@ struct Evaluate: ParsableCommand {
           "\r\(answered)/\(questions.count)" + (answered == questions.count ? "\n" : ""))
       }
     }
-    print(json ? try evaluation.jsonText() : Self.table(evaluation))
+    try StandardOutput.print(json ? evaluation.jsonText() : Self.table(evaluation))
   }
 
   private static func table(_ evaluation: AnswerEvaluation) -> String {

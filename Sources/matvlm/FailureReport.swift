@@ -1,6 +1,8 @@
 import ArgumentParser
 import Foundation
+import MaTVLMCUDA
 import MaTVLMCore
+import MaTVLMImages
 
 /// What a failed command says, and the code it ends with.
 struct FailureReport {
@@ -20,8 +22,8 @@ struct FailureReport {
       is GenerationError, is StudentError, is ShapesResourceError:
       EX_DATAERR
     case let error as CheckpointError: error.isAboutOutput ? EX_CANTCREAT : EX_DATAERR
-    case is OutputError: EX_CANTCREAT
-    case is TrainingError: EXIT_FAILURE
+    case is OutputError, is ShapeError: EX_CANTCREAT
+    case is TrainingError, is CUDAError: EXIT_FAILURE
     case is CocoaError: EX_CANTCREAT
     default: nil
     }
@@ -30,8 +32,7 @@ struct FailureReport {
   private var message: String {
     guard let error = error as? CocoaError else { return "\(error)" }
     let path = error.filePath ?? error.url?.path ?? ""
-    let reason = error.underlying.map { "\($0)" } ?? error.localizedDescription
-    return "\(path): cannot be written: \(reason)"
+    return "\(path): cannot be written: \(error.systemReason)"
   }
 }
 

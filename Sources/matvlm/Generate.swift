@@ -13,16 +13,18 @@ struct Generate: ParsableCommand {
   @Option(help: "A JPEG or PNG picture.", completion: .file(extensions: ["jpg", "jpeg", "png"]))
   var image: String?
 
-  @Option(help: "The question, or with --raw the whole prompt.")
+  @Option(parsing: .unconditional, help: "The question, or with --raw the whole prompt.")
   var prompt: String
 
   @Flag(help: "Take the prompt as it is: no template; a picture needs an <image> in it.")
   var raw = false
 
-  @Option(help: "New tokens at most.")
+  @Option(parsing: .unconditional, help: "New tokens at most.")
   var maxTokens = 512
 
-  @Option(help: "End the answer before this text; can be given several times.")
+  @Option(
+    parsing: .unconditionalSingleValue,
+    help: "End the answer before this text; can be given several times.")
   var stop: [String] = []
 
   @Flag(help: "Print one JSON object when the answer is complete.")
@@ -39,9 +41,10 @@ struct Generate: ParsableCommand {
 
   func run() throws {
     let sampling = try sampling.sampling()
-    machine.apply()
+    let device = try machine.open()
     let picture = try image.map { try RGBImage(contentsOf: URL(fileURLWithPath: $0)) }
-    let model = try VisionLanguageModel.load(URL(fileURLWithPath: model, isDirectory: true))
+    let model = try VisionLanguageModel.load(
+      URL(fileURLWithPath: model, isDirectory: true), on: device)
     let ids =
       raw
       ? PromptTemplate.phi.encode(prompt, with: model.tokenizer)
@@ -50,14 +53,17 @@ struct Generate: ParsableCommand {
     request.maximumTokens = maxTokens
     request.sampling = sampling
     request.stopTexts = stop
+    var failure: (any Error)?
     let answer = try model.generate(request) { piece in
-      if !json { FileHandle.standardOutput.write(Data(piece.utf8)) }
-      return true
+      guard !json else { return true }
+      do { try StandardOutput.write(piece) } catch { failure = error }
+      return failure == nil
     }
+    if let failure { throw failure }
     if json {
-      print(try GenerationReport(answer).jsonText())
+      try StandardOutput.print(GenerationReport(answer).jsonText())
     } else {
-      print()
+      try StandardOutput.print("")
       StandardError.print(
         String(
           format: "%d tokens, first after %.2f s, then %.1f tokens/s", answer.ids.count,
@@ -68,19 +74,20 @@ struct Generate: ParsableCommand {
 
 /// What `--json` prints.
 private struct GenerationReport: Encodable {
-  let prompt_ids: [Int]
+  /// −200 where the picture stands.
+  let promptIds: [Int]
   let ids: [Int]
   let text: String
   let end: Generation.End
   let seconds: Double
-  let tokens_per_second: Double
+  let tokensPerSecond: Double
 
   init(_ answer: Generation) {
-    prompt_ids = answer.promptIDs
+    promptIds = answer.promptIDs
     ids = answer.ids
     text = answer.text
     end = answer.end
     seconds = answer.seconds
-    tokens_per_second = answer.tokensPerSecond
+    tokensPerSecond = answer.tokensPerSecond
   }
 }

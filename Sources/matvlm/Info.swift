@@ -15,6 +15,6 @@ struct Info: ParsableCommand {
 
   func run() throws {
     let summary = try ModelSummary(of: .load(URL(fileURLWithPath: model, isDirectory: true)))
-    print(json ? try summary.jsonText() : summary.description)
+    try StandardOutput.print(json ? summary.jsonText() : summary.description)
   }
 }

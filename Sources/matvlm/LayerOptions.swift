@@ -4,10 +4,12 @@ import MaTVLMCore
 /// Which layers become Mamba-2, and how they start.
 struct LayerOptions: ParsableArguments {
   @Option(
-    help: ArgumentHelp("Layers to replace, from 0.", valueName: "0,4,…"))
+    parsing: .unconditional, help: ArgumentHelp("Layers to replace, from 0.", valueName: "0,4,…"))
   var ssmLayers: LayerList?
 
-  @Option(help: "Part of the layers to replace when no list is given; 0.25 by default.")
+  @Option(
+    parsing: .unconditional,
+    help: "Part of the layers to replace when no list is given; 0.25 by default.")
   var ssmRatio: Double?
 
   @Option(help: "Where these go: even, beginning, middle, end.")

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import MaTVLMCore
 
 /// `matvlm`: parses, calls the library, prints. Results go to standard output, everything for people
@@ -21,6 +22,8 @@ struct Matvlm: ParsableCommand {
     ])
 
   static func main() {
+    // Then writing beyond a limit on file sizes is an error like that of a full disk.
+    signal(SIGXFSZ, SIG_IGN)
     do {
       var command = try parseAsRoot()
       try command.run()

@@ -3,25 +3,31 @@ import MaTVLMCore
 
 /// What distillation minimises.
 struct ObjectiveOptions: ParsableArguments {
-  @Option(help: "The weight of the distance between mixers and the attention they replace.")
+  @Option(
+    parsing: .unconditional,
+    help: "The weight of the distance between mixers and the attention they replace.")
   var layerWeight: Float?
 
-  @Option(help: "The weight of the distance between the distributions of student and teacher.")
+  @Option(
+    parsing: .unconditional,
+    help: "The weight of the distance between the distributions of student and teacher.")
   var klWeight: Float?
 
-  @Option(help: "The weight of the cross-entropy of answers.")
+  @Option(parsing: .unconditional, help: "The weight of the cross-entropy of answers.")
   var ceWeight: Float?
 
   @Option(
     help: "How distributions are compared: kl, reverse, jsd, jsd-authors, ce, l2.")
   var divergence: Divergence?
 
-  @Option(help: "Logits are divided by this before they are compared.")
+  @Option(parsing: .unconditional, help: "Logits are divided by this before they are compared.")
   var temperature: Float?
 
   @Option(
     help: "How rows count: authors (sums, as the published code), token-mean.")
   var reduction: DistillationObjective.Reduction?
+
+  func validate() throws { _ = try objective() }
 
   func objective() throws -> DistillationObjective {
     var objective = DistillationObjective()

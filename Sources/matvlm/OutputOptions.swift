@@ -27,7 +27,10 @@ struct OutputOptions: ParsableArguments {
   @Flag(help: "Replace the folder if it holds an earlier result.")
   var overwrite = false
 
-  var folder: URL { URL(fileURLWithPath: output, isDirectory: true) }
+  /// A link stands for the folder that it leads to.
+  var folder: URL {
+    URL(fileURLWithPath: output, isDirectory: true).standardizedFileURL.resolvingSymlinksInPath()
+  }
 
   /// Whether a result may take the place of what is there.
   func mayReplace(_ existing: URL) -> Bool { overwrite && Self.isResult(existing) }

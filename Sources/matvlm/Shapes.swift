@@ -10,10 +10,10 @@ struct Shapes: ParsableCommand {
   @Option(help: "The folder to write; it must not exist.", completion: .directory)
   var output: String
 
-  @Option(help: "Pictures to learn from; a tenth as many are held out.")
+  @Option(parsing: .unconditional, help: "Pictures to learn from; a tenth as many are held out.")
   var count = 1000
 
-  @Option(help: "The same seed draws the same pictures.")
+  @Option(parsing: .unconditional, help: "The same seed draws the same pictures.")
   var seed: UInt64 = 0
 
   func validate() throws {
@@ -26,6 +26,6 @@ struct Shapes: ParsableCommand {
     try ShapeDataset.write(
       to: URL(fileURLWithPath: output, isDirectory: true), seed: seed, trainCount: count,
       heldOutCount: max(1, count / 10))
-    print(output)
+    try StandardOutput.print(output)
   }
 }

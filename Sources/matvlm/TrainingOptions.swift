@@ -4,43 +4,48 @@ import MaTVLMCore
 
 /// How a run goes; what is not given comes from the defaults of the command.
 struct TrainingOptions: ParsableArguments {
-  @Option(help: "Updates of the parameters.")
+  @Option(parsing: .unconditional, help: "Updates of the parameters.")
   var steps: Int?
 
-  @Option(help: "Times to go through the data, in place of --steps.")
+  @Option(parsing: .unconditional, help: "Times to go through the data, in place of --steps.")
   var epochs: Int?
 
-  @Option(help: "Sequences that go through the model together.")
+  @Option(parsing: .unconditional, help: "Sequences that go through the model together.")
   var batchSize: Int?
 
-  @Option(help: "Batches whose gradients make one update.")
+  @Option(parsing: .unconditional, help: "Batches whose gradients make one update.")
   var gradientAccumulation: Int?
 
-  @Option(help: "The rate between warm-up and decay.")
+  @Option(parsing: .unconditional, help: "The rate between warm-up and decay.")
   var learningRate: Double?
 
-  @Option(help: "Updates over which the rate rises from 0; a tenth of all when not given.")
+  @Option(
+    parsing: .unconditional,
+    help: "Updates over which the rate rises from 0; a tenth of all when not given.")
   var warmupSteps: Int?
 
-  @Option(help: "Updates over which the rate falls to 0; a tenth of all when not given.")
+  @Option(
+    parsing: .unconditional,
+    help: "Updates over which the rate falls to 0; a tenth of all when not given.")
   var decaySteps: Int?
 
-  @Option(help: "Taken off matrices at every update, times the rate.")
+  @Option(parsing: .unconditional, help: "Taken off matrices at every update, times the rate.")
   var weightDecay: Float?
 
-  @Option(help: "Gradients are scaled down to this norm; 0: never.")
+  @Option(parsing: .unconditional, help: "Gradients are scaled down to this norm; 0: never.")
   var clip: Float?
 
   @Flag(help: "Take samples in the order of the file.")
   var noShuffle = false
 
-  @Option(help: "Draws the order of samples and what seeding does not copy.")
+  @Option(
+    parsing: .unconditional, help: "Draws the order of samples and what seeding does not copy.")
   var seed: UInt64?
 
   @Option(help: "What to do about samples that cannot be used: skip, stop.")
   var brokenSamples: BrokenSamplePolicy = .stop
 
-  @Option(help: "Updates between two evaluations on --held-out.")
+  @Option(parsing: .unconditional, help: "Updates between two evaluations on --held-out.")
   var evaluationInterval: Int?
 
   @Flag(help: "Compute blocks again for the gradient instead of keeping what they computed.")
@@ -54,6 +59,8 @@ struct TrainingOptions: ParsableArguments {
     if let clip, !(clip >= 0 && clip.isFinite) {
       throw ValidationError("--clip must be 0 or more, not \(clip).")
     }
+    // Without --steps it takes the data to know how long the run is.
+    if steps != nil { _ = try configuration(TrainingConfiguration(), samples: 1) }
   }
 
   /// The run over `samples` samples.
@@ -72,18 +79,16 @@ struct TrainingOptions: ParsableArguments {
     run.brokenSamples = brokenSamples
     run.evaluationInterval = evaluationInterval
     run.recompute = recompute
-    run.steps = try steps ?? stepsOfEpochs(run, samples: samples)
+    try check(run)
+    let perUpdate = run.sequencesPerUpdate
+    run.steps = steps ?? ((epochs ?? 1) * samples + perUpdate - 1) / perUpdate
     run.warmupSteps = warmupSteps ?? run.steps / 10
     run.decaySteps = decaySteps ?? run.steps / 10
-    if let problem = run.problem { throw ValidationError("\(problem).") }
+    try check(run)
     return run
   }
 
-  private func stepsOfEpochs(_ run: TrainingConfiguration, samples: Int) throws -> Int {
-    guard (1...1_000_000).contains(run.batchSize),
-      (1...1_000_000).contains(run.gradientAccumulation)
-    else { throw ValidationError("--batch-size and --gradient-accumulation must be 1 or more.") }
-    let perUpdate = run.sequencesPerUpdate
-    return ((epochs ?? 1) * samples + perUpdate - 1) / perUpdate
+  private func check(_ run: TrainingConfiguration) throws {
+    if let problem = run.problem { throw ValidationError("\(problem).") }
   }
 }

@@ -2,7 +2,7 @@ import Foundation
 import MaTVLMCore
 
 /// A run as the command line shows it: progress on standard error, the log in the output folder, and
-/// at the end the model in its place.
+/// at the end the model in its place. A run that fails leaves nothing.
 struct TrainingSession {
   private var trainer: Trainer
   private let output: OutputOptions
@@ -16,28 +16,38 @@ struct TrainingSession {
 
   /// - Parameter storedAs: how tensors are written; nil: as the teacher's.
   mutating func run(storedAs type: DType? = nil) throws {
-    try prepareFolder()
-    let log = try TrainingLog(in: output.folder)
+    let folder = try RunFolder(at: output.folder)
+    do {
+      try train(in: folder.url)
+      try save(to: folder.url, as: type)
+    } catch {
+      folder.restore()
+      throw error
+    }
+    try folder.removeEarlier()
+    try StandardOutput.print(output.output)
+  }
+
+  private mutating func train(in folder: URL) throws {
+    let log = try TrainingLog(in: folder)
     var progress = progress
     try trainer.run { event in
       progress.show(event)
       try log.append(event)
     }
-    let logs = TrainingLog.names.map(output.folder.appendingPathComponent)
-      .filter { FileManager.default.fileExists(atPath: $0.path) }
-    // The folder with the log so far is ours; the model's folder takes its place whole.
-    try trainer.student.save(to: output.folder, as: type, replacing: { _ in true }) { folder in
-      for file in logs {
-        try FileManager.default.copyItem(
-          at: file, to: folder.appendingPathComponent(file.lastPathComponent))
-      }
-    }
-    print(output.output)
   }
 
-  private func prepareFolder() throws {
-    let manager = FileManager.default
-    if manager.fileExists(atPath: output.folder.path) { try manager.removeItem(at: output.folder) }
-    try manager.createDirectory(at: output.folder, withIntermediateDirectories: false)
+  /// Puts the model's folder in the place of the run's, and the log into it.
+  private func save(to folder: URL, as type: DType?) throws {
+    let logs = TrainingLog.names.map(folder.appendingPathComponent)
+      .filter { FileManager.default.fileExists(atPath: $0.path) }
+    func copyLogs(into model: URL) throws {
+      for file in logs {
+        try FileManager.default.copyItem(
+          at: file, to: model.appendingPathComponent(file.lastPathComponent))
+      }
+    }
+    try trainer.student.save(
+      to: folder, as: type, replacing: { _ in true }, extra: copyLogs(into:))
   }
 }

@@ -16,16 +16,18 @@ enum Fixtures {
   static func goldenPictures() throws -> [String: RGBImage] {
     struct Entry: Decodable {
       let shape: [Int]
-      let data_offsets: [Int]
+      let dataOffsets: [Int]
     }
     let file = try data("golden/images.safetensors")
     let length = file.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
-    let header = try JSONDecoder().decode(
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    let header = try decoder.decode(
       [String: Entry].self, from: file.dropFirst(8).prefix(length))
     let body = file.dropFirst(8 + length)
     return header.mapValues { entry in
-      let bytes = body.dropFirst(entry.data_offsets[0]).prefix(
-        entry.data_offsets[1] - entry.data_offsets[0])
+      let bytes = body.dropFirst(entry.dataOffsets[0]).prefix(
+        entry.dataOffsets[1] - entry.dataOffsets[0])
       return RGBImage(width: entry.shape[1], height: entry.shape[0], pixels: Array(bytes))
     }
   }

@@ -21,12 +21,14 @@ public struct Sampling: Sendable, Hashable {
 
   /// What is out of range, in words; nil when everything is usable.
   public var problem: String? {
-    if !(temperature >= 0 && temperature.isFinite) { return "temperature must be 0 or more" }
-    if topK < 0 { return "top-k must be 0 or more" }
-    if !(topP > 0 && topP <= 1) { return "top-p must be above 0 and at most 1" }
-    if !(minP >= 0 && minP <= 1) { return "min-p must be between 0 and 1" }
+    if !(temperature >= 0 && temperature.isFinite) {
+      return "the temperature must be 0 or more, not \(temperature)"
+    }
+    if topK < 0 { return "top-k must be 0 or more, not \(topK)" }
+    if !(topP > 0 && topP <= 1) { return "top-p must be above 0 and at most 1, not \(topP)" }
+    if !(minP >= 0 && minP <= 1) { return "min-p must be between 0 and 1, not \(minP)" }
     if !(repetitionPenalty > 0 && repetitionPenalty.isFinite) {
-      return "the repetition penalty must be above 0"
+      return "the repetition penalty must be finite and above 0, not \(repetitionPenalty)"
     }
     return nil
   }

@@ -32,7 +32,8 @@ extension VisionLanguageModel {
   ///
   /// - Throws: when a file is missing or damaged, a key cannot be used, or a tensor is missing,
   ///   unexpected or of another shape; nothing is half loaded.
-  public static func load(_ directory: URL, on device: Device = .cpu) throws -> VisionLanguageModel {
+  public static func load(_ directory: URL, on device: Device = .cpu) throws -> VisionLanguageModel
+  {
     let configuration = try ModelConfiguration(directory: directory)
     let tokenizer = try Tokenizer.load(directory)
     let checkpoint = try Checkpoint.open(directory)
@@ -73,6 +74,7 @@ extension VisionLanguageModel {
 
   /// Writes the model's files into an existing folder.
   func write(into folder: URL, as type: DType) throws {
+    try device.check()
     try savedConfiguration(as: type).text()
       .write(to: folder.appendingPathComponent("config.json"))
     if let mamba = configuration.mamba {

@@ -32,10 +32,13 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   /// What is out of range, in words; nil when everything is usable.
   public var problem: String? {
     for (name, value) in [
-      ("steps", steps), ("batch size", batchSize), ("gradient accumulation", gradientAccumulation),
+      ("steps", steps), ("gradient accumulation", gradientAccumulation),
       ("evaluation interval", evaluationInterval ?? 1),
     ] where !(1...1_000_000_000).contains(value) {
       return "the \(name) must be between 1 and 1000000000, not \(value)"
+    }
+    if !(1...4096).contains(batchSize) {
+      return "the batch size must be between 1 and 4096, not \(batchSize)"
     }
     if warmupSteps < 0 || decaySteps < 0 || warmupSteps + decaySteps > steps {
       return "warm-up (\(warmupSteps)) and decay (\(decaySteps)) must fit into \(steps) steps"

@@ -1,15 +1,17 @@
 import Foundation
+import MaTVLMTensor
 
 /// `log.jsonl` of a run: one JSON object for each update, written as it happens; beside it
 /// `evaluation.jsonl`, one for each evaluation.
 public final class TrainingLog {
-  private let updates: FileHandle
+  private let updates: OutputFile
+  private var evaluations: OutputFile?
   private let folder: URL
 
   /// One line of `log.jsonl`.
   private struct Line: Encodable {
     let step: Int
-    let lr, layer, kl, ce, loss, gradient_norm, tokens_per_second: Double
+    let lr, layer, kl, ce, loss, gradientNorm, tokensPerSecond: Double
   }
 
   private struct EvaluationLine: Encodable {
@@ -21,43 +23,37 @@ public final class TrainingLog {
   public static let names = ["log.jsonl", "evaluation.jsonl"]
 
   /// Starts a log in an existing folder.
-  /// - Throws: when the folder cannot be written.
+  /// - Throws: ``CheckpointError/unwritable(path:code:)``, as ``append(_:)``.
   public init(in folder: URL) throws {
     self.folder = folder
-    updates = try Self.create(folder.appendingPathComponent(Self.names[0]))
+    updates = try OutputFile(folder.appendingPathComponent(Self.names[0]).path)
   }
 
+  /// Writes a line; a skipped sample has none.
   public func append(_ event: TrainingEvent) throws {
     switch event {
     case .update(let update):
-      try updates.write(
-        contentsOf: Self.line(
-          Line(
-            step: update.step, lr: update.learningRate, layer: update.losses.layer,
-            kl: update.losses.kl, ce: update.losses.ce, loss: update.loss,
-            gradient_norm: update.gradientNorm, tokens_per_second: update.tokensPerSecond)))
+      try Self.write(
+        Line(
+          step: update.step, lr: update.learningRate, layer: update.losses.layer,
+          kl: update.losses.kl, ce: update.losses.ce, loss: update.loss,
+          gradientNorm: update.gradientNorm, tokensPerSecond: update.tokensPerSecond),
+        to: updates)
     case .evaluation(let step, let losses):
-      let file = folder.appendingPathComponent(Self.names[1])
-      let handle =
-        try FileManager.default.fileExists(atPath: file.path)
-        ? FileHandle(forWritingTo: file) : Self.create(file)
-      defer { try? handle.close() }
-      try handle.seekToEnd()
-      try handle.write(
-        contentsOf: Self.line(
-          EvaluationLine(step: step, layer: losses.layer, kl: losses.kl, ce: losses.ce)))
+      let file =
+        try evaluations ?? OutputFile(folder.appendingPathComponent(Self.names[1]).path)
+      evaluations = file
+      try Self.write(
+        EvaluationLine(step: step, layer: losses.layer, kl: losses.kl, ce: losses.ce), to: file)
     case .skipped: break
     }
   }
 
-  private static func create(_ file: URL) throws -> FileHandle {
-    try Data().write(to: file)
-    return try FileHandle(forWritingTo: file)
-  }
-
-  private static func line(_ value: some Encodable) throws -> Data {
+  private static func write(_ value: some Encodable, to file: OutputFile) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys]
-    return try encoder.encode(value) + Data("\n".utf8)
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    let line = try encoder.encode(value) + Data("\n".utf8)
+    try line.withUnsafeBytes(file.write)
   }
 }

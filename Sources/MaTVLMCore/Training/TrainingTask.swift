@@ -103,7 +103,8 @@ package struct DistillationTask: TrainingTask {
     _ batch: Batch, _ recorded: Recorded, _ features: Tensor?, sequences: Int
   ) -> LogitLoss {
     // One tower as a rule; a student that was read from a folder of its own has its own.
-    let own = student.tower.isShared(with: teacher.tower)
+    let own =
+      student.tower.isShared(with: teacher.tower)
       ? features : features.map { _ in withoutGradients { student.features(batch.pictures) } }
     let x = batch.spliced.rows(
       student.decoder.embedding, images: own.map { student.connector($0) })

@@ -43,9 +43,27 @@ public final class AtomicFolder {
   ) throws -> Result {
     let folder = try AtomicFolder(at: target, replacing: mayReplace)
     defer { folder.discard() }
-    let result = try body(folder.temporary)
-    try folder.commit()
-    return result
+    do {
+      let result = try body(folder.temporary)
+      try folder.commit()
+      return result
+    } catch {
+      throw folder.namingTarget(error)
+    }
+  }
+
+  /// A failure to write, with the name that the folder was to have: nobody knows the passing one.
+  private func namingTarget(_ error: any Error) -> any Error {
+    switch error {
+    case CheckpointError.unwritable(let path, let code) where path.hasPrefix(temporary.path):
+      CheckpointError.unwritable(
+        path: target.path + path.dropFirst(temporary.path.count), code: code)
+    case let error as CocoaError:
+      (error.underlying as? POSIXError).map {
+        CheckpointError.unwritable(path: target.path, code: $0.code.rawValue)
+      } ?? error
+    default: error
+    }
   }
 
   /// Waits until everything is on the disk and puts the folder in place of what was there.
