@@ -34,7 +34,8 @@ let package = Package(
     .target(name: "MaTVLMTransformer", dependencies: ["MaTVLMTensor", "MaTVLMImages"]),
     .target(name: "MaTVLMMamba", dependencies: ["MaTVLMTensor"]),
     .target(name: "MaTVLMDistillation", dependencies: ["MaTVLMTensor"]),
-    .target(name: "MaTVLMCUDA", dependencies: ["MaTVLMTensor"]),
+    .target(name: "CMaTVLMCUDASources", exclude: ["Kernels"]),
+    .target(name: "MaTVLMCUDA", dependencies: ["CMaTVLMCUDASources", "MaTVLMTensor"]),
     .target(name: "MaTVLMShapes", dependencies: ["MaTVLMImages"]),
 
     // The assembled model, and the command.
@@ -53,6 +54,10 @@ let package = Package(
 
     .target(
       name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor"], path: "Tests/MaTVLMTestSupport"),
+    // Run on a machine with an NVIDIA card by Scripts/gpu-check.
+    .executableTarget(
+      name: "matvlm-gpu-check", dependencies: ["MaTVLMCore", "MaTVLMCUDA", "MaTVLMTestSupport"],
+      path: "Tests/GPUCheck"),
     .testTarget(
       name: "MaTVLMTensorTests",
       dependencies: ["MaTVLMTensor", "CMaTVLMKernels", "MaTVLMTestSupport"],

@@ -107,6 +107,12 @@ INLINE vf column_gradient(vf s, vf t, vf mean, const enum matvlm_divergence kind
   return p * (0.5f * curve - mean) + 0.25f * (p - vf_exp(t));
 }
 
+// Zero for what no sum of gradients would notice: products with it could be subnormal, which
+// takes a hundred times as long.
+INLINE vf without_dust(vf gradient) {
+  return vf_select(vf_abs(gradient) < 1e-30f, vf_set(0), gradient);
+}
+
 INLINE double divergence_of_kind(const float *student, struct matvlm_log_partition zs,
                                  const float *teacher, struct matvlm_log_partition zt, int64_t n,
                                  float factor, float weight, float *gradient,
@@ -119,6 +125,10 @@ INLINE double divergence_of_kind(const float *student, struct matvlm_log_partiti
       const vf s = log_probability(vf_load_some(student + i, end - i), zs, factor);
       const vf t = log_probability(vf_load_some(teacher + i, end - i), zt, factor);
       const struct column_terms terms = column_terms(s, t, kind);
+      if (gradient && kind == MATVLM_FORWARD) {  // needs no mean
+        const vf slope = column_gradient(s, t, vf_set(0), kind);
+        vf_store_some(gradient + i, without_dust(slope * weight), end - i);
+      }
       const vi inside = first_lanes(end - i);
       values += vf_from_bits(vf_bits(terms.value) & inside);
       means += vf_from_bits(vf_bits(terms.mean) & inside);
@@ -126,12 +136,12 @@ INLINE double divergence_of_kind(const float *student, struct matvlm_log_partiti
     value += vf_sum(values);
     mean += vf_sum(means);
   }
-  if (!gradient) return value;
+  if (!gradient || kind == MATVLM_FORWARD) return value;
   for (int64_t i = 0; i < n; i += LANES) {
     const vf s = log_probability(vf_load_some(student + i, n - i), zs, factor);
     const vf t = log_probability(vf_load_some(teacher + i, n - i), zt, factor);
     const vf slope = column_gradient(s, t, vf_set((float)mean), kind);
-    vf_store_some(gradient + i, slope * weight, n - i);
+    vf_store_some(gradient + i, without_dust(slope * weight), n - i);
   }
   return value;
 }
@@ -156,7 +166,7 @@ static void add_softmax(const float *x, struct matvlm_log_partition z, int64_t n
                         float *y) {
   for (int64_t i = 0; i < n; i += LANES) {
     const vf p = vf_exp(log_probability(vf_load_some(x + i, n - i), z, 1.0f));
-    vf_store_some(y + i, vf_load_some(y + i, n - i) + weight * p, n - i);
+    vf_store_some(y + i, without_dust(vf_load_some(y + i, n - i) + weight * p), n - i);
   }
 }
 

@@ -90,8 +90,11 @@ INLINE vi first_lanes(int64_t n) {
   return lanes < (int32_t)(n < LANES ? n : LANES);
 }
 
-// e^x to about 1 ulp (Cephes' expf: range reduction by ln 2 in two parts, polynomial of degree 5).
+// e^x to about 1 ulp (Cephes' expf: range reduction by ln 2 in two parts, polynomial of degree 5);
+// zero where it would be subnormal, because arithmetic with subnormals takes a hundred times as
+// long.
 INLINE vf vf_exp(vf x) {
+  const vi underflows = x < -87.3f;
   x = vf_min(vf_max(x, vf_set(-87.3f)), vf_set(88.3f));
   vf n = __builtin_elementwise_rint(x * 1.44269504088896341f);
   vf r = x - n * 0.693359375f + n * 2.12194440e-4f;
@@ -105,7 +108,7 @@ INLINE vf vf_exp(vf x) {
   vi power = (__builtin_convertvector(n, vi) + 127) << 23;
   vf scale;
   __builtin_memcpy(&scale, &power, sizeof scale);
-  return p * scale;
+  return vf_from_bits(vf_bits(p * scale) & ~underflows);
 }
 
 // 1 / (1 + e^-x)

@@ -12,6 +12,14 @@ public struct Device: Sendable, Hashable, CustomStringConvertible {
 
   public var description: String { backend.name }
 
+  /// Waits for nothing, but says whether the device still works. Call it after reading a result that
+  /// matters (a loss, a token) and before keeping anything that was computed.
+  /// - Throws: what made the device fail: it ran out of memory, the card was lost, a kernel did not
+  ///   compile.
+  public func check() throws {
+    if let failure = backend.failure { throw failure }
+  }
+
   public static func == (a: Device, b: Device) -> Bool { a.backend === b.backend }
   public func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(backend)) }
 }

@@ -15,6 +15,8 @@ public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomString
     }
     self.dimensions = dimensions
     self.count = count
+    rows = dimensions.first ?? 1
+    width = dimensions.dropFirst().reduce(1, *)
   }
 
   public init(arrayLiteral dimensions: Int...) { self.init(dimensions) }
@@ -23,10 +25,10 @@ public struct Shape: Sendable, Hashable, ExpressibleByArrayLiteral, CustomString
   public let count: Int
 
   /// The outermost extent: the number of rows of a matrix, the length of a vector.
-  public var rows: Int { dimensions.first ?? 1 }
+  public let rows: Int
 
   /// Elements per row: everything but the outermost extent.
-  public var width: Int { dimensions.dropFirst().reduce(1, *) }
+  public let width: Int
 
   public subscript(_ index: Int) -> Int { dimensions[index] }
 

@@ -24,7 +24,9 @@ public enum ImagePatches {
         picture.width == configuration.imageSize && picture.height == configuration.imageSize,
         "ImagePatches: \(picture.width) × \(picture.height), not \(configuration.imageSize) square")
       for patch in 0..<grid * grid {
-        appendPatch(picture, top: patch / grid * side, left: patch % grid * side, side, &values)
+        append(
+          picture.pixels, of: picture.width, top: patch / grid * side, left: patch % grid * side,
+          side, to: &values)
       }
     }
     let rows = Tensor(values, [pictures.count * configuration.positions, width], on: device)
@@ -32,14 +34,14 @@ public enum ImagePatches {
     return type == .float32 ? rows : device.backend.convert(rows, to: type)
   }
 
-  private static func appendPatch(
-    _ picture: RGBImage, top: Int, left: Int, _ side: Int, _ values: inout [Float]
+  private static func append(
+    _ pixels: [UInt8], of width: Int, top: Int, left: Int, _ side: Int, to values: inout [Float]
   ) {
     for channel in 0..<3 {
       for line in top..<top + side {
-        for column in left..<left + side {
-          let pixel = picture.pixels[(line * picture.width + column) * 3 + channel]
-          values.append((Float(pixel) * (1 / 255) - 0.5) / 0.5)
+        let start = (line * width + left) * 3 + channel
+        for index in stride(from: start, to: start + 3 * side, by: 3) {
+          values.append((Float(pixels[index]) * (1 / 255) - 0.5) / 0.5)
         }
       }
     }

@@ -29,7 +29,8 @@ public struct KeyValueCache: Sendable {
     values = values.backend.scatterAddRows(values, old, count: grown)
   }
 
-  mutating func advance(_ rows: Int) { count += rows }
+  /// Counts rows that were appended.
+  package mutating func advance(_ rows: Int) { count += rows }
 
   /// Forgets all but the first `count` rows.
   /// - Precondition: there are that many.

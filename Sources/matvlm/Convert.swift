@@ -19,9 +19,9 @@ struct Convert: ParsableCommand {
   @OptionGroup var machine: MachineOptions
 
   func run() throws {
-    machine.apply()
+    let device = try machine.open()
     try output.check()
-    let model = try VisionLanguageModel.load(EmbeddedModel.folder(teacher))
+    let model = try VisionLanguageModel.load(EmbeddedModel.folder(teacher), on: device)
     let student = try model.student(
       replacing: layers.layers(of: model.configuration.text.layers), layers.seeding ?? .paper,
       seed: seed)

@@ -43,11 +43,11 @@ struct Distill: ParsableCommand {
 
   func run() throws {
     let objective = try objective.objective()
-    machine.apply()
+    let device = try machine.open()
     try output.check()
     let source = try DistillationData(data: data, imageFolder: imageFolder, heldOut: heldOut)
     let configuration = try training.configuration(source.defaults, samples: source.train.count)
-    let teacher = try VisionLanguageModel.load(EmbeddedModel.folder(teacher))
+    let teacher = try VisionLanguageModel.load(EmbeddedModel.folder(teacher), on: device)
     let student = try makeStudent(of: teacher, seed: configuration.seed)
     let trainer = Trainer(
       distilling: teacher, into: student, objective, configuration, data: source.train,
@@ -61,7 +61,8 @@ struct Distill: ParsableCommand {
     -> VisionLanguageModel
   {
     if let student {
-      return try VisionLanguageModel.load(URL(fileURLWithPath: student, isDirectory: true))
+      return try VisionLanguageModel.load(
+        URL(fileURLWithPath: student, isDirectory: true), on: teacher.device)
         .checkedAsStudent(of: teacher)
     }
     return try teacher.student(

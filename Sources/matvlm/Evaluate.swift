@@ -35,8 +35,8 @@ struct Evaluate: ParsableCommand {
   }
 
   func run() throws {
-    machine.apply()
-    let model = try VisionLanguageModel.load(EmbeddedModel.folder(model))
+    let device = try machine.open()
+    let model = try VisionLanguageModel.load(EmbeddedModel.folder(model), on: device)
     let questions = EvaluationQuestion.shapes(
       ShapeDataset(seed: seed, split: .heldOut), pictures: pictures)
     let evaluation = try AnswerEvaluation(of: model, questions, batchSize: batchSize) { answered in

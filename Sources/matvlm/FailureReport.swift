@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import MaTVLMCUDA
 import MaTVLMCore
 import MaTVLMImages
 
@@ -22,7 +23,7 @@ struct FailureReport {
       EX_DATAERR
     case let error as CheckpointError: error.isAboutOutput ? EX_CANTCREAT : EX_DATAERR
     case is OutputError, is ShapeError: EX_CANTCREAT
-    case is TrainingError: EXIT_FAILURE
+    case is TrainingError, is CUDAError: EXIT_FAILURE
     case is CocoaError: EX_CANTCREAT
     default: nil
     }

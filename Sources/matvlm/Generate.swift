@@ -41,9 +41,10 @@ struct Generate: ParsableCommand {
 
   func run() throws {
     let sampling = try sampling.sampling()
-    machine.apply()
+    let device = try machine.open()
     let picture = try image.map { try RGBImage(contentsOf: URL(fileURLWithPath: $0)) }
-    let model = try VisionLanguageModel.load(URL(fileURLWithPath: model, isDirectory: true))
+    let model = try VisionLanguageModel.load(
+      URL(fileURLWithPath: model, isDirectory: true), on: device)
     let ids =
       raw
       ? PromptTemplate.phi.encode(prompt, with: model.tokenizer)

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import MaTVLMCUDA
 import MaTVLMCore
 
 /// What belongs to the machine and not to the run.
@@ -9,14 +10,59 @@ struct MachineOptions: ParsableArguments {
     help: "Threads that compute; as many as there are processors when not given.")
   var threads: Int?
 
+  @Option(help: "What computes: cpu, cuda, cuda:1, …")
+  var device = DeviceName.cpu
+
+  @Option(help: "Activations on a card: bfloat16, float32.")
+  var precision = Precision.bfloat16
+
+  @Option(
+    help: "A folder of NVIDIA's libraries to look into first.", completion: .directory)
+  var cudaPath: String?
+
   func validate() throws {
     if let threads, !(1...1024).contains(threads) {
       throw ValidationError("--threads must be between 1 and 1024, not \(threads).")
     }
   }
 
-  func apply() {
+  /// Sets the threads, and opens the device.
+  /// - Throws: ``CUDAError`` when there is no card or a library is missing.
+  func open() throws -> Device {
     StandardError.noteDebugBuild()
     if let threads { Device.setProcessorThreads(threads) }
+    switch device {
+    case .cpu: return .cpu
+    case .cuda(let ordinal):
+      return try .cuda(ordinal, precision: precision.type, cudaPath: cudaPath)
+    }
   }
+}
+
+/// A device as the command line names it.
+enum DeviceName: ExpressibleByArgument, CustomStringConvertible {
+  case cpu
+  case cuda(Int)
+
+  init?(argument: String) {
+    switch argument.wholeMatch(of: /(cpu)|cuda(?::(\d{1,3}))?/) {
+    case .some(let match) where match.1 != nil: self = .cpu
+    case .some(let match): self = .cuda(match.2.flatMap { Int($0) } ?? 0)
+    case nil: return nil
+    }
+  }
+
+  var description: String {
+    switch self {
+    case .cpu: "cpu"
+    case .cuda(let ordinal): "cuda:\(ordinal)"
+    }
+  }
+}
+
+/// The type of activations on a card.
+enum Precision: String, ExpressibleByArgument {
+  case bfloat16, float32
+
+  var type: DType { self == .bfloat16 ? .bfloat16 : .float32 }
 }

@@ -24,12 +24,12 @@ struct Pretrain: ParsableCommand {
     var defaults = TrainingConfiguration()
     (defaults.batchSize, defaults.learningRate, defaults.clip) = (64, 2e-3, 1)
     let configuration = try training.configuration(defaults, samples: pictures)
-    machine.apply()
+    let device = try machine.open()
     try output.check()
     let data = ShapeTrainingData(ShapeDataset(split: .train), count: pictures)
     let heldOut = ShapeTrainingData(ShapeDataset(split: .heldOut), count: 256)
     let trainer = Trainer(
-      pretraining: try ShapesTeacher.fresh(seed: configuration.seed), configuration, data: data,
+      pretraining: try ShapesTeacher.fresh(seed: configuration.seed, on: device), configuration, data: data,
       heldOut: heldOut)
     var session = TrainingSession(trainer, output, steps: configuration.steps)
     try session.run(storedAs: .bfloat16)

@@ -1,4 +1,5 @@
 // Losses over one row of logits, and sums of squares. Outputs do not overlap inputs unless stated.
+// Gradients below 1e-30 are zero.
 #ifndef MATVLM_LOSS_KERNELS_H
 #define MATVLM_LOSS_KERNELS_H
 

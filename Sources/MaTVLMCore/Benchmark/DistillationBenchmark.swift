@@ -23,11 +23,12 @@ public struct DistillationBenchmark: Sendable {
   ///   - sequences: of `length` tokens each, packed into one batch.
   /// - Throws: ``ConfigurationError`` when the sizes do not fit each other.
   public init(
-    _ sizes: ModelSizes, every: Int, sequences: Int, length: Int, matrices: DType = .float32
+    _ sizes: ModelSizes, every: Int, sequences: Int, length: Int, matrices: DType = .float32,
+    on device: Device = .cpu
   ) throws {
     let tokenizer = try BytePairTrainer(vocabularySize: 257).train(on: [])
     let teacher = try VisionLanguageModel.fresh(
-      sizes.configuration(), tokenizer: tokenizer, seed: 1, matrices: matrices)
+      sizes.configuration(), tokenizer: tokenizer, seed: 1, matrices: matrices, on: device)
     let layers = Array(stride(from: 0, to: sizes.layers, by: every))
     let student = try teacher.student(replacing: layers, .paper, seed: 2)
     task = DistillationTask(

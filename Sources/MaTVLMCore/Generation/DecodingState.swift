@@ -11,6 +11,15 @@ public struct DecodingState: Sendable {
   /// Bytes of device memory held.
   public var byteCount: Int { mixers.reduce(0) { $0 + $1.byteCount } }
 
+  /// Rows that fit before a cache has to grow; nil: no layer has one.
+  var capacity: Int? { mixers.compactMap(\.capacity).min() }
+
+  /// Moves on by one row that recorded work has added.
+  mutating func advance() {
+    mixers = mixers.map { $0.advanced() }
+    position += 1
+  }
+
   /// A state of the same values that shares nothing with this one.
   public func copy() -> DecodingState {
     DecodingState(mixers: mixers.map { $0.copy() }, position: position)

@@ -62,6 +62,9 @@ private struct GenerationRun {
   private let model: VisionLanguageModel
   private let requests: [GenerationRequest]
   private var answers: [AnswerInProgress]
+  /// The step of the sequences `decoded`.
+  private var decoding: DecodingStep?
+  private var decoded: [Int] = []
   private let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
 
@@ -100,9 +103,13 @@ private struct GenerationRun {
 
   /// Reads the newest token of each active sequence; returns the logits that follow.
   private mutating func step(_ active: [Int]) throws -> [[Float]] {
-    let tokens = active.map { answers[$0].ids.last! }
-    let x = model.decoder.embedding(Tensor(indices: tokens, on: model.device))  // [S, D]
-    return try logits(x, Segments(repeating: 1, count: active.count), of: active)
+    if active != decoded {
+      decoding = DecodingStep(model.decoder, sequences: active.count)
+      decoded = active
+    }
+    var states = active.map { answers[$0].state }
+    let logits = decoding!(active.map { answers[$0].ids.last! }, states: &states)
+    return try keep(states, of: active, logits)
   }
 
   private mutating func logits(
@@ -110,10 +117,18 @@ private struct GenerationRun {
   ) throws -> [[Float]] {
     var states = active.map { answers[$0].state }
     let rows = model.decoder(x, segments, states: &states)  // [T, D]
-    for (sequence, state) in zip(active, states) { answers[sequence].state = state }
     let last = Tensor(indices: segments.starts.dropFirst().map { $0 - 1 }, on: model.device)
-    let logits = model.decoder.head(gatherRows(rows, last))  // [S, V]
+    return try keep(states, of: active, model.decoder.head(gatherRows(rows, last)))
+  }
+
+  /// Keeps the new states, and takes logits [S, V] to the host.
+  private mutating func keep(
+    _ states: [DecodingState], of active: [Int], _ logits: Tensor
+  ) throws -> [[Float]] {
+    for (sequence, state) in zip(active, states) { answers[sequence].state = state }
     let values = logits.array()
+    try model.device.check()
+    try model.device.check()
     let width = logits.shape.width
     return try states.indices.map { index in
       let own = Array(values[index * width..<(index + 1) * width])

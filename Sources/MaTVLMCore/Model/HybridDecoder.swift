@@ -147,13 +147,22 @@ public struct HybridDecoder: Layer {
       states.count == segments.count, "decoding: \(states.count) states, \(segments.count) segments"
     )
     let layout = SequenceLayout(segments, past: states.map(\.position), on: x.device)
+    return self(x, layout, states: &states)
+  }
+
+  /// The same with a layout that is at hand.
+  func callAsFunction(
+    _ x: Tensor, _ layout: SequenceLayout, states: inout [DecodingState]
+  ) -> Tensor {
     var x = x
     for (index, block) in blocks.enumerated() {
       var mixers = states.map { $0.mixers[index] }
       x = block(x, layout, states: &mixers)
       for sequence in states.indices { states[sequence].mixers[index] = mixers[sequence] }
     }
-    for sequence in states.indices { states[sequence].position += segments.lengths[sequence] }
+    for sequence in states.indices {
+      states[sequence].position += layout.segments.lengths[sequence]
+    }
     return finalNorm(x)
   }
 

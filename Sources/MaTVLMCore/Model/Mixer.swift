@@ -68,6 +68,24 @@ public enum MixerState: Sendable {
     }
   }
 
+  /// Rows that fit in all; nil: as many as one likes.
+  var capacity: Int? {
+    switch self {
+    case .keyValues(let cache): cache.capacity
+    case .recurrent: nil
+    }
+  }
+
+  /// This state after recorded work has added one row to it.
+  func advanced() -> MixerState {
+    switch self {
+    case .keyValues(var cache):
+      cache.advance(1)
+      return .keyValues(cache)
+    case .recurrent: return self
+    }
+  }
+
   fileprivate var keyValues: KeyValueCache {
     guard case .keyValues(let cache) = self else {
       fatalError("decoding: the state of a Mamba-2 mixer given to attention")

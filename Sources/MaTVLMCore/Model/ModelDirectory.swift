@@ -74,6 +74,7 @@ extension VisionLanguageModel {
 
   /// Writes the model's files into an existing folder.
   func write(into folder: URL, as type: DType) throws {
+    try device.check()
     try savedConfiguration(as: type).text()
       .write(to: folder.appendingPathComponent("config.json"))
     if let mamba = configuration.mamba {

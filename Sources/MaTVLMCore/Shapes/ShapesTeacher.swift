@@ -36,10 +36,11 @@ public enum ShapesTeacher {
 
   /// A fresh teacher, to be pretrained.
   /// - Parameter seed: draws its weights.
-  public static func fresh(seed: UInt64) throws -> VisionLanguageModel {
+  public static func fresh(seed: UInt64, on device: Device = .cpu) throws -> VisionLanguageModel {
     let tokenizer = try tokenizer(ShapeDataset(split: .train), conversations: 2000)
     return try .fresh(
-      sizes(vocabulary: tokenizer.vocabularySize).configuration(), tokenizer: tokenizer, seed: seed)
+      sizes(vocabulary: tokenizer.vocabularySize).configuration(), tokenizer: tokenizer, seed: seed,
+      on: device)
   }
 
   /// The folder of the trained teacher.

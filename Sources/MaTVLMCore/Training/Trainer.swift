@@ -8,7 +8,7 @@ public struct Trainer: Sendable {
   private let configuration: TrainingConfiguration
   private let data: any TrainingData
   private let heldOut: (any TrainingData)?
-  private var order: SampleOrder
+  private let order: SampleOrder
   private var optimizer: AdamW
 
   /// Distils `teacher` into `student`, whose mixers and connector begin to train.
@@ -59,10 +59,14 @@ public struct Trainer: Sendable {
   /// Runs to the end.
   ///
   /// - Throws: ``SampleError`` when a broken sample is to stop the run, ``DatasetError`` when no
-  ///   sample can be used, ``TrainingError`` when numbers are no longer finite.
+  ///   sample can be used, ``TrainingError`` when numbers are no longer finite, and what a device throws.
   public mutating func run(_ report: (TrainingEvent) throws -> Void) throws {
+    let batches = BatchLoader(
+      data, for: task.student, size: configuration.batchSize,
+      count: configuration.steps * configuration.gradientAccumulation, order: order,
+      configuration.brokenSamples)
     for step in 0..<configuration.steps {
-      try report(.update(update(step, report)))
+      try report(.update(update(step, batches, report)))
       if let interval = configuration.evaluationInterval, let heldOut,
         (step + 1) % interval == 0 || step + 1 == configuration.steps
       {
@@ -72,7 +76,7 @@ public struct Trainer: Sendable {
   }
 
   private mutating func update(
-    _ step: Int, _ report: (TrainingEvent) throws -> Void
+    _ step: Int, _ batches: BatchLoader, _ report: (TrainingEvent) throws -> Void
   ) throws -> TrainingUpdate {
     let clock = ContinuousClock()
     let start = clock.now
@@ -81,16 +85,20 @@ public struct Trainer: Sendable {
     var sums = LossSums()
     var rows = 0
     for _ in 0..<configuration.gradientAccumulation {
-      let batch = try nextBatch(step, report)
+      let prepared = try batches.next()
+      for error in prepared.skipped { try report(.skipped(error)) }
+      let batch = prepared.batch
       let (gradients, losses) = task.lossGradients(batch, sequences: sequences)
       total += gradients
       sums += losses
       rows += batch.spliced.segments.rows
+      try task.student.device.check()
       guard losses.isFinite else {
         throw TrainingError.notFinite(step: step + 1, samples: batch.ids)
       }
     }
     let norm = total.norm()
+    try task.student.device.check()
     guard norm.isFinite else { throw TrainingError.notFinite(step: step + 1, samples: []) }
     let rate = configuration.schedule.rate(at: step)
     optimizer.update(
@@ -105,26 +113,6 @@ public struct Trainer: Sendable {
   private func clippingFactor(_ norm: Float) -> Float {
     guard let clip = configuration.clip else { return 1 }
     return min(1, clip / (norm + 1e-6))
-  }
-
-  private mutating func nextBatch(
-    _ step: Int, _ report: (TrainingEvent) throws -> Void
-  ) throws -> Batch {
-    var examples: [TrainingExample] = []
-    var broken = 0
-    while examples.count < configuration.batchSize {
-      do {
-        let sample = try data.sample(order.next())
-        examples.append(try TrainingExample(sample, for: task.student))
-      } catch let error as SampleError where configuration.brokenSamples == .skip {
-        try report(.skipped(error))
-        broken += 1
-        guard broken < data.count else {
-          throw DatasetError.noUsableSample(samples: data.count)
-        }
-      }
-    }
-    return Batch(examples, for: task.student)
   }
 
   /// Held-out samples are few and whole: a broken one is left out here too.

@@ -16,6 +16,9 @@ package protocol Backend: AnyObject, Sendable {
   var name: String { get }
   /// The type of activations: what `linear` takes and returns.
   var activationType: DType { get }
+  /// What made the device fail, after which nothing it returns means anything; nil: it works.
+  /// Methods do not throw, since work on a device goes on behind the caller's back.
+  var failure: (any Error)? { get }
 
   // MARK: Memory
 
@@ -30,6 +33,13 @@ package protocol Backend: AnyObject, Sendable {
   func zeros(_ shape: Shape, _ dtype: DType) -> Tensor
   /// A new tensor with the values of `x`, floating-point types rounded to nearest even.
   func convert(_ x: Tensor, to dtype: DType) -> Tensor
+
+  /// Keeps what `body` computes instead of computing it, so that it can be done again without the
+  /// host's work; nil where the device has nothing to gain from that, and `body` is not called.
+  ///
+  /// `body` must have run before with the same tensors, may not read or write from the host, and
+  /// whatever it uses must outlive the recorded work.
+  func record(_ body: () -> [Tensor]) -> (any RecordedWork)?
 
   // MARK: Rows and columns
 
@@ -147,4 +157,16 @@ package protocol Backend: AnyObject, Sendable {
 
   /// One AdamW step; writes values and moments in place.
   func adamW(_ updates: [AdamWUpdate], _ step: AdamWStep)
+}
+
+extension Backend {
+  package var failure: (any Error)? { nil }
+  package func record(_ body: () -> [Tensor]) -> (any RecordedWork)? { nil }
+}
+
+/// Work that a device keeps, to do it again with the same memory and other content.
+package protocol RecordedWork: AnyObject, Sendable {
+  /// What the recorded functions returned; written anew by each ``replay()``.
+  var outputs: [Tensor] { get }
+  func replay()
 }

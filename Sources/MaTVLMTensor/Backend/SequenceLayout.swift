@@ -19,6 +19,19 @@ public struct SequenceLayout: Sendable {
     self.positions = Tensor(indices: positions, on: device)
   }
 
+  /// A layout whose positions somebody writes between uses of recorded work.
+  /// - Parameters:
+  ///   - positions: int32 [T], on the device.
+  ///   - past: the most rows that each sequence can have seen when the work is used.
+  package init(_ segments: Segments, positions: Tensor, past: [Int]) {
+    require(
+      positions.shape == [segments.rows] && past.count == segments.count,
+      "SequenceLayout: positions \(positions.shape), \(past) for \(segments.lengths)")
+    self.segments = segments
+    self.past = past
+    self.positions = positions
+  }
+
   /// The longest sequence after this call, in rows.
   package var longest: Int { zip(segments.lengths, past).map(+).max() ?? 0 }
 }

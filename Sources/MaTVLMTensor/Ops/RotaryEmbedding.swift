@@ -11,23 +11,25 @@ public final class RotaryEmbedding: Sendable {
   public let width: Int
   public let base: Double
   private let device: Device
-  private let table: Mutex<Tensor>
+  /// The newest last; older ones stay, because recorded work may go on reading them.
+  private let tables: Mutex<[Tensor]>
 
   /// - Precondition: `width` is even.
   public init(width: Int, base: Double, on device: Device) {
     require(width % 2 == 0, "RotaryEmbedding: width \(width) is odd")
     (self.width, self.base, self.device) = (width, base, device)
-    table = Mutex(Self.table(width: width, base: base, positions: 512, on: device))
+    tables = Mutex([Self.table(width: width, base: base, positions: 512, on: device)])
   }
 
   /// Cosines and sines float32 [at least `positions`, width].
   package func table(positions: Int) -> Tensor {
-    table.withLock { table in
-      if table.shape.rows < positions {
-        let grown = max(positions, 2 * table.shape.rows)
-        table = Self.table(width: width, base: base, positions: grown, on: device)
+    tables.withLock { tables in
+      let rows = tables.last!.shape.rows
+      if rows < positions {
+        let grown = max(positions, 2 * rows)
+        tables.append(Self.table(width: width, base: base, positions: grown, on: device))
       }
-      return table
+      return tables.last!
     }
   }
 

@@ -69,7 +69,7 @@ extension CPUBackend {
 
   /// Up to this many rows are multiplied by our kernels, which read each weight once as it is
   /// stored; for more, BLAS is faster, unpacking 16-bit weights included.
-  private static let fewRows = 16
+  private static let fewRows = 32
 
   /// The largest tile: 16-bit weights are unpacked once for each tile, so theirs has more rows.
   private static func largestTile(_ dtype: DType) -> (rows: Int, columns: Int) {
@@ -190,7 +190,8 @@ extension CPUBackend {
   /// sums [pieces, O, I]: cuts the rows into as many parts, and adds dyᵀ x of each to its piece.
   func addWeightGradient(_ dy: FloatRows, _ x: FloatRows, to sums: Tensor) {
     let (pieces, inputs) = (sums.shape[0], x.width)
-    let tiles = TileGrid(dy.width, inputs, most: Self.largestTile(.float32))
+    let tiles = TileGrid(
+      dy.width, inputs, most: Self.largestTile(.float32), wanted: 8 / pieces)
     let depth = (dy.count + pieces - 1) / pieces
     parallel(pieces * tiles.count) { item in
       let (rows, columns) = tiles[item % tiles.count]

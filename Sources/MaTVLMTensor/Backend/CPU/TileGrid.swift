@@ -1,15 +1,17 @@
 /// A [rows, columns] product cut into tiles, each made by one thread: large enough for BLAS to be
-/// fast, small enough that there are some eight of them.
+/// fast, small enough that there are some for each thread.
 struct TileGrid: Sendable {
   let rows: Int
   let columns: Int
   private let tile: (rows: Int, columns: Int)
 
-  /// - Parameter most: the largest tile.
-  init(_ rows: Int, _ columns: Int, most: (rows: Int, columns: Int)) {
+  /// - Parameters:
+  ///   - most: the largest tile.
+  ///   - wanted: how many tiles there should be, if they do not become too small for BLAS.
+  init(_ rows: Int, _ columns: Int, most: (rows: Int, columns: Int), wanted: Int = 8) {
     (self.rows, self.columns) = (rows, columns)
     var tile = (rows: min(rows, most.rows), columns: min(columns, most.columns))
-    while Self.parts(rows, tile.rows) * Self.parts(columns, tile.columns) < 8
+    while Self.parts(rows, tile.rows) * Self.parts(columns, tile.columns) < wanted
       && max(tile.rows, tile.columns) > Self.least
     {
       if tile.rows > tile.columns {

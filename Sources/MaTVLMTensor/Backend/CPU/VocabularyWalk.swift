@@ -120,8 +120,9 @@ struct VocabularyWalk: Sendable {
   ///   - student: its logits [V].
   ///   - other: the teacher's logits [V], which give way to the gradient.
   private func takeLosses(of row: Int, _ student: Row, _ other: Row) {
+    let partition = backend.kernels.loss.log_partition(student, Int64(logits.shape.width), 1)
     if let losses = result.divergence {
-      losses.floats[row] = Float(divergence(of: row, student, other))
+      losses.floats[row] = Float(divergence(of: row, student, partition, other))
     }
     if wantsGradient && (teacher == nil || request.divergenceWeights == nil) {
       other.update(repeating: 0, count: logits.shape.width)
@@ -129,18 +130,21 @@ struct VocabularyWalk: Sendable {
     if let labels = request.labels, let losses = result.labelLoss {
       let label = Int(labels.int32s[row])
       let weight = request.labelWeights?.floats[row]
-      losses.floats[row] = label < 0 ? 0 : crossEntropy(student, label, weight, addingTo: other)
+      losses.floats[row] =
+        label < 0 ? 0 : crossEntropy(student, partition, label, weight, addingTo: other)
     }
   }
 
   /// The divergence of one row; its gradient, if it has one, takes the teacher's place.
-  private func divergence(of row: Int, _ student: Row, _ teacher: Row) -> Double {
+  private func divergence(
+    of row: Int, _ student: Row, _ partition: matvlm_log_partition, _ teacher: Row
+  ) -> Double {
     let weight = wantsGradient ? request.divergenceWeights?.floats[row] : nil
     let (kernels, width) = (backend.kernels, Int64(logits.shape.width))
     func softened(_ kind: matvlm_divergence) -> Double {
       let (temperature, factor) = (request.temperature, 1 / request.temperature)
       let value = kernels.loss.divergence(
-        student, kernels.loss.log_partition(student, width, factor),
+        student, factor == 1 ? partition : kernels.loss.log_partition(student, width, factor),
         teacher, kernels.loss.log_partition(teacher, width, factor),
         width, factor, (weight ?? 0) * temperature, weight == nil ? nil : teacher, kind)
       return value * Double(temperature) * Double(temperature)
@@ -153,7 +157,7 @@ struct VocabularyWalk: Sendable {
     case .teacherArgmax:
       let likeliest = (0..<Int(width)).max { teacher[$0] < teacher[$1] } ?? 0
       if weight != nil { teacher.update(repeating: 0, count: Int(width)) }
-      return Double(crossEntropy(student, likeliest, weight, addingTo: teacher))
+      return Double(crossEntropy(student, partition, likeliest, weight, addingTo: teacher))
     case .logitDistance:
       let value = kernels.loss.squared_distance(student, teacher, width) / 2
       if let weight {
@@ -165,11 +169,11 @@ struct VocabularyWalk: Sendable {
 
   /// −log softmax(logits)[label]; with a weight, its gradient is added to `gradient`.
   private func crossEntropy(
-    _ student: Row, _ label: Int, _ weight: Float?, addingTo gradient: Row
+    _ student: Row, _ partition: matvlm_log_partition, _ label: Int, _ weight: Float?,
+    addingTo gradient: Row
   ) -> Float {
     let width = logits.shape.width
     require(label < width, "vocabularyLoss: label \(label) of \(width)")
-    let partition = backend.kernels.loss.log_partition(student, Int64(width), 1)
     if wantsGradient, let weight {
       backend.kernels.loss.add_softmax(student, partition, Int64(width), weight, gradient)
       gradient[label] -= weight

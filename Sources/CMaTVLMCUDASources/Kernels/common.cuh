@@ -1,0 +1,114 @@
+// What every kernel file starts from. Compiled by NVRTC with ELEMENT defined as the type of
+// activations, float or bf16; nothing outside this folder is included.
+
+typedef unsigned int u32;
+typedef unsigned short u16;
+typedef unsigned long long u64;
+typedef long long i64;
+
+struct bf16 { u16 bits; };
+struct f16 { u16 bits; };
+
+__device__ __forceinline__ float toFloat(float x) { return x; }
+__device__ __forceinline__ float toFloat(bf16 x) { return __uint_as_float((u32)x.bits << 16); }
+__device__ __forceinline__ float toFloat(f16 x) {
+  float y;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits));
+  return y;
+}
+
+__device__ __forceinline__ void assign(float &y, float x) { y = x; }
+__device__ __forceinline__ void assign(bf16 &y, float x) {
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+}
+__device__ __forceinline__ void assign(f16 &y, float x) {
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+}
+
+typedef ELEMENT Element;
+
+__device__ __forceinline__ Element element(float x) {
+  Element y;
+  assign(y, x);
+  return y;
+}
+
+// Sixteen bytes of elements: one memory access of a thread.
+#define LANES (16 / (int)sizeof(Element))
+struct alignas(16) Pack { Element v[16 / sizeof(Element)]; };
+
+// Element types by the number that the host passes.
+enum { FLOAT32 = 0, BFLOAT16 = 1, FLOAT16 = 2 };
+
+__device__ __forceinline__ float loadAs(const void *p, i64 i, int type) {
+  switch (type) {
+    case FLOAT32: return ((const float *)p)[i];
+    case BFLOAT16: return toFloat(((const bf16 *)p)[i]);
+    default: return toFloat(((const f16 *)p)[i]);
+  }
+}
+
+__device__ __forceinline__ void storeAs(void *p, i64 i, int type, float x) {
+  switch (type) {
+    case FLOAT32: ((float *)p)[i] = x; break;
+    case BFLOAT16: assign(((bf16 *)p)[i], x); break;
+    default: assign(((f16 *)p)[i], x); break;
+  }
+}
+
+// Every kernel begins with this: it lets the next kernel of the stream take free processors at
+// once, and waits for the memory of the one before (programmatic dependent launch). Nothing that an
+// earlier kernel writes may be read, and nothing at all written, above it.
+__device__ __forceinline__ void beginKernel() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+__device__ __forceinline__ float warpSum(float x) {
+  for (int d = 16; d; d >>= 1) x += __shfl_xor_sync(0xffffffffu, x, d);
+  return x;
+}
+
+__device__ __forceinline__ float warpMax(float x) {
+  for (int d = 16; d; d >>= 1) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, d));
+  return x;
+}
+
+// The sum over all threads of a block, in an order that never changes; every thread gets it.
+__device__ __forceinline__ float blockSum(float x) {
+  __shared__ float parts[32];
+  const int warps = (blockDim.x + 31) / 32;
+  x = warpSum(x);
+  __syncthreads();
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
+  __syncthreads();
+  float sum = 0;
+  for (int i = 0; i < warps; i++) sum += parts[i];
+  return sum;
+}
+
+__device__ __forceinline__ float blockMax(float x) {
+  __shared__ float parts[32];
+  const int warps = (blockDim.x + 31) / 32;
+  x = warpMax(x);
+  __syncthreads();
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
+  __syncthreads();
+  float most = parts[0];
+  for (int i = 1; i < warps; i++) most = fmaxf(most, parts[i]);
+  return most;
+}
+
+__device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+__device__ __forceinline__ float softplus(float x) { return x > 20.0f ? x : log1pf(expf(x)); }
+
+// 2^x by the special function unit: two units in the last place, zero below 2^-126.
+__device__ __forceinline__ float power(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+#define INFINITY_F __int_as_float(0x7f800000)

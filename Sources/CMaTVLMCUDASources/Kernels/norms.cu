@@ -1,0 +1,197 @@
+// Layer norm and gated RMS norm, forward and backward. Gradients of
+// parameters are added up per slab of rows, and the slabs by sumRows, so that the order is fixed.
+
+// Packs of a row that a lane keeps in registers between passes.
+#define KEPT 12
+
+// A warp a row: y, x [T, D]; weight, bias float32 [D]; D a multiple of LANES and at most
+// 32 · KEPT · LANES. Grid: ⌈T/8⌉, block 256.
+extern "C" __global__ void __launch_bounds__(256) layerNormOfWarp(
+    Element *y, const Element *x, const float *weight, const float *bias, int rows, int width,
+    float epsilon) {
+  beginKernel();
+  const i64 row = (i64)blockIdx.x * 8 + threadIdx.x / 32;
+  if (row >= rows) return;
+  const Pack *source = (const Pack *)(x + row * width);
+  const int packs = width / LANES;
+  Pack kept[KEPT];
+#pragma unroll
+  for (int k = 0; k < KEPT; k++)
+    if (k * 32 + LANE < packs) kept[k] = source[k * 32 + LANE];
+  float sum = 0;
+#pragma unroll
+  for (int k = 0; k < KEPT; k++)
+    if (k * 32 + LANE < packs)
+#pragma unroll
+      for (int i = 0; i < LANES; i++) sum += toFloat(kept[k].v[i]);
+  const float mean = warpSum(sum) / width;
+  sum = 0;
+#pragma unroll
+  for (int k = 0; k < KEPT; k++)
+    if (k * 32 + LANE < packs)
+#pragma unroll
+      for (int i = 0; i < LANES; i++) {
+        const float centred = toFloat(kept[k].v[i]) - mean;
+        sum += centred * centred;
+      }
+  const float inverse = rsqrtf(warpSum(sum) / width + epsilon);
+#pragma unroll
+  for (int k = 0; k < KEPT; k++) {
+    const int pack = k * 32 + LANE;
+    if (pack >= packs) continue;
+#pragma unroll
+    for (int i = 0; i < LANES; i += 4) {
+      const float4 w = ((const float4 *)weight)[(pack * LANES + i) / 4];
+      const float4 b = ((const float4 *)bias)[(pack * LANES + i) / 4];
+      assign(kept[k].v[i], (toFloat(kept[k].v[i]) - mean) * inverse * w.x + b.x);
+      assign(kept[k].v[i + 1], (toFloat(kept[k].v[i + 1]) - mean) * inverse * w.y + b.y);
+      assign(kept[k].v[i + 2], (toFloat(kept[k].v[i + 2]) - mean) * inverse * w.z + b.z);
+      assign(kept[k].v[i + 3], (toFloat(kept[k].v[i + 3]) - mean) * inverse * w.w + b.w);
+    }
+    ((Pack *)(y + row * width))[pack] = kept[k];
+  }
+}
+
+// Rows of any width. Grid: T.
+extern "C" __global__ void layerNorm(
+    Element *y, const Element *x, const float *weight, const float *bias, int width,
+    float epsilon) {
+  beginKernel();
+  x += (i64)blockIdx.x * width;
+  y += (i64)blockIdx.x * width;
+  float sum = 0;
+  for (int d = threadIdx.x; d < width; d += blockDim.x) sum += toFloat(x[d]);
+  const float mean = blockSum(sum) / width;
+  sum = 0;
+  for (int d = threadIdx.x; d < width; d += blockDim.x) {
+    float centred = toFloat(x[d]) - mean;
+    sum += centred * centred;
+  }
+  const float inverse = rsqrtf(blockSum(sum) / width + epsilon);
+  for (int d = threadIdx.x; d < width; d += blockDim.x)
+    assign(y[d], (toFloat(x[d]) - mean) * inverse * weight[d] + bias[d]);
+}
+
+// dx [T, D]; statistics float32 [T, 2] ← mean and 1/√(variance + ε) of each row. Grid: T.
+extern "C" __global__ void layerNormGradient(
+    Element *dx, float *statistics, const Element *dy, const Element *x, const float *weight,
+    int width, float epsilon) {
+  beginKernel();
+  x += (i64)blockIdx.x * width;
+  dy += (i64)blockIdx.x * width;
+  dx += (i64)blockIdx.x * width;
+  float sum = 0;
+  for (int d = threadIdx.x; d < width; d += blockDim.x) sum += toFloat(x[d]);
+  const float mean = blockSum(sum) / width;
+  sum = 0;
+  for (int d = threadIdx.x; d < width; d += blockDim.x) {
+    float centred = toFloat(x[d]) - mean;
+    sum += centred * centred;
+  }
+  const float inverse = rsqrtf(blockSum(sum) / width + epsilon);
+  float sumG = 0, sumGX = 0;
+  for (int d = threadIdx.x; d < width; d += blockDim.x) {
+    float g = toFloat(dy[d]) * weight[d];
+    sumG += g;
+    sumGX += g * (toFloat(x[d]) - mean) * inverse;
+  }
+  sumG = blockSum(sumG) / width;
+  sumGX = blockSum(sumGX) / width;
+  for (int d = threadIdx.x; d < width; d += blockDim.x) {
+    float normal = (toFloat(x[d]) - mean) * inverse;
+    assign(dx[d], inverse * (toFloat(dy[d]) * weight[d] - sumG - normal * sumGX));
+  }
+  if (threadIdx.x == 0) {
+    statistics[2 * blockIdx.x] = mean;
+    statistics[2 * blockIdx.x + 1] = inverse;
+  }
+}
+
+// Partial sums over a slab of rows: dWeight dBias float32 [slabs, D]. Grid: (⌈D/256⌉, slabs).
+extern "C" __global__ void layerNormParameterGradient(
+    float *dWeight, float *dBias, const Element *dy, const Element *x, const float *statistics,
+    int rows, int width, int slab) {
+  beginKernel();
+  const int d = blockIdx.x * blockDim.x + threadIdx.x;
+  if (d >= width) return;
+  float weightSum = 0, biasSum = 0;
+  const int end = min(rows, (int)(blockIdx.y + 1) * slab);
+  for (int t = blockIdx.y * slab; t < end; t++) {
+    float g = toFloat(dy[(i64)t * width + d]);
+    float normal = (toFloat(x[(i64)t * width + d]) - statistics[2 * t]) * statistics[2 * t + 1];
+    weightSum += g * normal;
+    biasSum += g;
+  }
+  dWeight[(i64)blockIdx.y * width + d] = weightSum;
+  dBias[(i64)blockIdx.y * width + d] = biasSum;
+}
+
+// The row and group of a warp: groups of one row lie side by side. Grid: ⌈T · D / group / 8⌉, block
+// 256.
+__device__ __forceinline__ i64 groupOfWarp() { return (i64)blockIdx.x * 8 + threadIdx.x / 32; }
+
+// y x gate [T, D], weight float32 [D].
+extern "C" __global__ void gatedRMSNorm(
+    Element *y, const Element *x, const Element *gate, const float *weight, i64 count, int width,
+    int group, float epsilon) {
+  beginKernel();
+  if (groupOfWarp() >= count) return;
+  const i64 base = groupOfWarp() * group;
+  weight += base % width;
+  float sum = 0;
+  for (int d = LANE; d < group; d += 32) {
+    float z = toFloat(gate[base + d]), g = toFloat(x[base + d]) * z * sigmoid(z);
+    sum += g * g;
+  }
+  const float inverse = rsqrtf(warpSum(sum) / group + epsilon);
+  for (int d = LANE; d < group; d += 32) {
+    float z = toFloat(gate[base + d]), g = toFloat(x[base + d]) * z * sigmoid(z);
+    assign(y[base + d], g * inverse * weight[d]);
+  }
+}
+
+// dx dGate [T, D]; inverses float32 [T, D / group] ← 1/√(mean(g²) + ε).
+extern "C" __global__ void gatedRMSNormGradient(
+    Element *dx, Element *dGate, float *inverses, const Element *dy, const Element *x,
+    const Element *gate, const float *weight, i64 count, int width, int group, float epsilon) {
+  beginKernel();
+  if (groupOfWarp() >= count) return;
+  const i64 base = groupOfWarp() * group;
+  weight += base % width;
+  float squares = 0, products = 0;
+  for (int d = LANE; d < group; d += 32) {
+    float z = toFloat(gate[base + d]), g = toFloat(x[base + d]) * z * sigmoid(z);
+    squares += g * g;
+    products += toFloat(dy[base + d]) * weight[d] * g;
+  }
+  squares = warpSum(squares);
+  products = warpSum(products);
+  const float inverse = rsqrtf(squares / group + epsilon);
+  const float pull = products * inverse * inverse * inverse / group;
+  for (int d = LANE; d < group; d += 32) {
+    float z = toFloat(gate[base + d]), s = sigmoid(z), v = toFloat(x[base + d]);
+    float g = v * z * s;
+    float dg = toFloat(dy[base + d]) * weight[d] * inverse - g * pull;
+    assign(dx[base + d], dg * z * s);
+    assign(dGate[base + d], dg * v * s * (1.0f + z * (1.0f - s)));
+  }
+  if (LANE == 0) inverses[groupOfWarp()] = inverse;
+}
+
+// Partial sums over a slab of rows: dWeight float32 [slabs, D]. Grid: (⌈D/256⌉, slabs).
+extern "C" __global__ void gatedRMSNormParameterGradient(
+    float *dWeight, const Element *dy, const Element *x, const Element *gate,
+    const float *inverses, int rows, int width, int group, int slab) {
+  beginKernel();
+  const int d = blockIdx.x * blockDim.x + threadIdx.x;
+  if (d >= width) return;
+  const int groups = width / group;
+  float sum = 0;
+  const int end = min(rows, (int)(blockIdx.y + 1) * slab);
+  for (int t = blockIdx.y * slab; t < end; t++) {
+    i64 i = (i64)t * width + d;
+    float z = toFloat(gate[i]);
+    sum += toFloat(dy[i]) * toFloat(x[i]) * z * sigmoid(z) * inverses[(i64)t * groups + d / group];
+  }
+  dWeight[(i64)blockIdx.y * width + d] = sum;
+}

@@ -1,0 +1,73 @@
+#include "matvlm_cuda_sources.h"
+
+#include <string.h>
+
+#pragma clang diagnostic ignored "-Wc23-extensions"
+
+// Text in the binary itself, so that it can be copied to a machine with a card as one file.
+static const unsigned char common[] = {
+#embed "Kernels/common.cuh"
+};
+static const unsigned char mma[] = {
+#embed "Kernels/mma.cuh"
+};
+static const unsigned char attention[] = {
+#embed "Kernels/attention.cu"
+};
+static const unsigned char attention_gradient[] = {
+#embed "Kernels/attention_gradient.cu"
+};
+static const unsigned char cached_attention[] = {
+#embed "Kernels/cached_attention.cu"
+};
+static const unsigned char convolution[] = {
+#embed "Kernels/convolution.cu"
+};
+static const unsigned char elementwise[] = {
+#embed "Kernels/elementwise.cu"
+};
+static const unsigned char gemv[] = {
+#embed "Kernels/gemv.cu"
+};
+static const unsigned char losses[] = {
+#embed "Kernels/losses.cu"
+};
+static const unsigned char norms[] = {
+#embed "Kernels/norms.cu"
+};
+static const unsigned char reductions[] = {
+#embed "Kernels/reductions.cu"
+};
+static const unsigned char rows[] = {
+#embed "Kernels/rows.cu"
+};
+static const unsigned char scan[] = {
+#embed "Kernels/scan.cu"
+};
+static const unsigned char scan_gradient[] = {
+#embed "Kernels/scan_gradient.cu"
+};
+
+#define ENTRY(name, array) {name, array, sizeof(array)}
+static const matvlm_cuda_source sources[] = {
+    ENTRY("common.cuh", common),
+    ENTRY("mma.cuh", mma),
+    ENTRY("attention.cu", attention),
+    ENTRY("attention_gradient.cu", attention_gradient),
+    ENTRY("cached_attention.cu", cached_attention),
+    ENTRY("convolution.cu", convolution),
+    ENTRY("elementwise.cu", elementwise),
+    ENTRY("gemv.cu", gemv),
+    ENTRY("losses.cu", losses),
+    ENTRY("norms.cu", norms),
+    ENTRY("reductions.cu", reductions),
+    ENTRY("rows.cu", rows),
+    ENTRY("scan.cu", scan),
+    ENTRY("scan_gradient.cu", scan_gradient),
+};
+
+matvlm_cuda_source matvlm_cuda_source_named(const char *name) {
+  for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++)
+    if (strcmp(sources[i].name, name) == 0) return sources[i];
+  return (matvlm_cuda_source){name, NULL, 0};
+}

@@ -1,0 +1,107 @@
+import Dispatch
+import Synchronization
+
+/// A batch, and the samples that could not be in it.
+struct PreparedBatch: Sendable {
+  let batch: Batch
+  let skipped: [SampleError]
+}
+
+/// Reads, decodes and tokenises the next batch on other threads while the model works on this one.
+/// The order of samples, and with it the result, is the same as without.
+final class BatchLoader: Sendable {
+  private struct State: Sendable {
+    var order: SampleOrder
+    /// Batches not yet begun.
+    var remaining: Int
+    var broken = 0
+    var ready: Result<PreparedBatch, any Error>?
+  }
+
+  private let data: any TrainingData
+  private let model: VisionLanguageModel
+  private let size: Int
+  private let policy: BrokenSamplePolicy
+  private let state: Mutex<State>
+  private let queue = DispatchQueue(label: "MaTVLM batches")
+  private let isReady = DispatchSemaphore(value: 0)
+
+  /// - Parameters:
+  ///   - size: sequences of a batch.
+  ///   - count: batches that will be asked for.
+  init(
+    _ data: any TrainingData, for model: VisionLanguageModel, size: Int, count: Int,
+    order: SampleOrder, _ policy: BrokenSamplePolicy
+  ) {
+    (self.data, self.model, self.size, self.policy) = (data, model, size, policy)
+    state = Mutex(State(order: order, remaining: count))
+    begin()
+  }
+
+  /// The next batch.
+  /// - Throws: ``SampleError`` when a broken sample is to stop the run, ``DatasetError`` when no
+  ///   sample can be used.
+  func next() throws -> PreparedBatch {
+    isReady.wait()
+    let result = state.withLock { state in
+      defer { state.ready = nil }
+      return state.ready
+    }
+    begin()
+    guard let result else { fatalError("BatchLoader: more batches were asked for than announced") }
+    return try result.get()
+  }
+
+  private func begin() {
+    let goesOn = state.withLock { state in
+      state.remaining -= 1
+      return state.remaining >= 0
+    }
+    guard goesOn else {
+      isReady.signal()
+      return
+    }
+    queue.async { [self] in
+      let result = Result { try prepare() }
+      state.withLock { $0.ready = result }
+      isReady.signal()
+    }
+  }
+
+  private func prepare() throws -> PreparedBatch {
+    var examples: [TrainingExample] = []
+    var skipped: [SampleError] = []
+    while examples.count < size {
+      for result in read(size - examples.count) {
+        switch result {
+        case .success(let example): examples.append(example)
+        case .failure(let error): skipped.append(try skip(error))
+        }
+      }
+    }
+    return PreparedBatch(batch: Batch(examples, for: model), skipped: skipped)
+  }
+
+  /// The next `count` samples, in order.
+  private func read(_ count: Int) -> [Result<TrainingExample, any Error>] {
+    let indices = state.withLock { state in (0..<count).map { _ in state.order.next() } }
+    let results = Mutex([Result<TrainingExample, any Error>?](repeating: nil, count: count))
+    DispatchQueue.concurrentPerform(iterations: count) { position in
+      let result = Result {
+        try TrainingExample(data.sample(indices[position]), for: model)
+      }
+      results.withLock { $0[position] = result }
+    }
+    return results.withLock { $0.compactMap { $0 } }
+  }
+
+  private func skip(_ error: any Error) throws -> SampleError {
+    guard let error = error as? SampleError, policy == .skip else { throw error }
+    let broken = state.withLock { state in
+      state.broken += 1
+      return state.broken
+    }
+    guard broken < data.count else { throw DatasetError.noUsableSample(samples: data.count) }
+    return error
+  }
+}

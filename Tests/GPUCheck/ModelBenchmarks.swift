@@ -1,0 +1,101 @@
+import MaTVLMCUDA
+import MaTVLMCore
+import MaTVLMMamba
+import MaTVLMTensor
+
+/// Phi-2's decoder with random weights, as teacher and as 25 % student.
+private struct Decoders {
+  let device: Device
+  let teacher: HybridDecoder
+  let student: HybridDecoder
+
+  init(_ context: CheckContext) throws {
+    device = try context.device(.bfloat16)
+    let text = try ModelSizes().configuration().text
+    teacher = try HybridDecoder(
+      ParameterSource.fresh(seed: 1, matrices: .bfloat16, on: device)["language_model"], text)
+    let mamba = Mamba2Configuration(
+      modelWidth: text.hiddenSize, heads: text.heads, keyValueHeads: text.keyValueHeads)
+    student = teacher.replacingAttention(
+      at: Array(stride(from: 0, to: text.layers, by: 4)), with: mamba, .paper, seed: 2)
+    // As a student that was trained and saved: matrices in bfloat16.
+    for parameter in student.parameters where parameter.shape.dimensions.count == 2 {
+      parameter.assign(device.backend.convert(parameter.value.detached, to: .bfloat16))
+    }
+    try device.check()
+  }
+
+  var backend: CUDABackend { device.backend as! CUDABackend }
+
+  func embedded(_ count: Int) -> Tensor {
+    teacher.embedding(Tensor(indices: (0..<count).map { $0 * 7919 % 50000 }, on: device))
+  }
+}
+
+/// Tokens a second of one sequence, logits brought to the host after each.
+func measureDecoding(_ context: CheckContext) throws -> Bool {
+  let decoders = try Decoders(context)
+  for length in [512, 4096, 16384, 32768] {
+    for (name, decoder) in [("teacher", decoders.teacher), ("student", decoders.student)] {
+      _ = decoders.backend.takeMemoryPeak()
+      var states = [decoder.makeState(capacity: length + 128)]
+      let stateBytes = states[0].byteCount
+      let prompt = decoders.embedded(length)
+      _ = decoder(prompt, Segments([length]), states: &states)
+      var step = DecodingStep(decoder, sequences: 1)
+      let seconds = try medianSeconds(on: decoders.device, repeats: 3, inner: 24) {
+        _ = step([17], states: &states).array()
+      }
+      let weights = decoder.parameters.reduce(0) { $0 + $1.value.shape.count * $1.value.dtype.byteCount }
+      let bytes = Double(weights + stateBytes)
+      report(
+        "decode \(name), context \(length)", "\(fixed(1 / seconds, 1)) tokens/s",
+        "\(fixed(seconds * 1e3, 3)) ms", "\(fixed(bytes / seconds / 1e12)) TB/s",
+        "state \(stateBytes >> 20) MiB")
+    }
+  }
+  return true
+}
+
+/// Time until the first token of a long prompt.
+func measurePrompts(_ context: CheckContext) throws -> Bool {
+  let decoders = try Decoders(context)
+  for length in [4096, 16384, 32768] {
+    for (name, decoder) in [("teacher", decoders.teacher), ("student", decoders.student)] {
+      _ = decoders.backend.takeMemoryPeak()
+      let seconds = try medianSeconds(on: decoders.device, repeats: 3) {
+        var states = [decoder.makeState(capacity: length + 16)]
+        let rows = decoder(decoders.embedded(length), Segments([length]), states: &states)
+        let last = decoders.backend.gatherRows(
+          rows, Tensor(indices: [length - 1], on: decoders.device))
+        _ = decoder.head(last).array()
+      }
+      let peak = decoders.backend.takeMemoryPeak().peak
+      report(
+        "prompt \(name), \(length) rows", "\(fixed(seconds * 1e3, 1)) ms",
+        "peak \(peak >> 20) MiB")
+    }
+  }
+  return true
+}
+
+/// One update of the paper's recipe on packed sequences.
+func measureDistillation(_ context: CheckContext) throws -> Bool {
+  let device = try context.device(.bfloat16)
+  var sizes = ModelSizes()
+  (sizes.vision.hidden, sizes.vision.intermediate, sizes.vision.layers) = (16, 16, 1)
+  sizes.vision.heads = 1
+  for count in [1, 4] {
+    let benchmark = try DistillationBenchmark(
+      sizes, every: 4, sequences: count, length: 1428, matrices: .bfloat16, on: device)
+    let backend = device.backend as! CUDABackend
+    _ = backend.takeMemoryPeak()
+    let result = benchmark.run(repeats: 3)
+    try device.check()
+    report(
+      "distil \(count) x 1428", "\(fixed(result.seconds * 1e3, 1)) ms",
+      "\(fixed(result.tokensPerSecond, 0)) tokens/s",
+      "peak \(backend.takeMemoryPeak().peak >> 20) MiB")
+  }
+  return true
+}
