@@ -53,7 +53,8 @@ let package = Package(
       ]),
 
     .target(
-      name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor"], path: "Tests/MaTVLMTestSupport"),
+      name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor", "CMaTVLMKernels"],
+      path: "Tests/MaTVLMTestSupport", resources: [.copy("Golden")]),
     // Run on a machine with an NVIDIA card by Scripts/gpu-check.
     .executableTarget(
       name: "matvlm-gpu-check", dependencies: ["MaTVLMCore", "MaTVLMCUDA", "MaTVLMTestSupport"],
@@ -76,8 +77,6 @@ let package = Package(
     .testTarget(name: "MaTVLMShapesTests", dependencies: ["MaTVLMShapes", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMCUDATests", dependencies: ["MaTVLMCUDA", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMCoreTests", dependencies: ["MaTVLMCore", "MaTVLMTestSupport"]),
-    .testTarget(
-      name: "matvlmTests", dependencies: ["matvlm", "MaTVLMTestSupport"],
-      resources: [.copy("Fixtures")]),
+    .testTarget(name: "matvlmTests", dependencies: ["matvlm", "MaTVLMTestSupport"]),
   ]
 )
