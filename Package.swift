@@ -36,7 +36,9 @@ let package = Package(
     .target(name: "MaTVLMDistillation", dependencies: ["MaTVLMTensor"]),
     .target(name: "CMaTVLMCUDASources", exclude: ["Kernels"]),
     .target(name: "MaTVLMCUDA", dependencies: ["CMaTVLMCUDASources", "MaTVLMTensor"]),
-    .target(name: "MaTVLMShapes", dependencies: ["MaTVLMImages"]),
+    .target(
+      name: "MaTVLMShapes", dependencies: ["MaTVLMImages"],
+      resources: [.copy("Resources/teacher")]),
 
     // The assembled model, and the command.
     .target(

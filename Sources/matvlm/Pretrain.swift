@@ -8,7 +8,7 @@ struct Pretrain: ParsableCommand {
     abstract: "Trains a small teacher on pictures of shapes, drawn as they are needed.")
 
   @Option(parsing: .unconditional, help: "Different pictures to learn from.")
-  var pictures = 200_000
+  var pictures = 350_000
 
   @OptionGroup var training: TrainingOptions
   @OptionGroup var output: OutputOptions
