@@ -79,8 +79,6 @@ let package = Package(
     .testTarget(name: "MaTVLMShapesTests", dependencies: ["MaTVLMShapes", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMCUDATests", dependencies: ["MaTVLMCUDA", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMCoreTests", dependencies: ["MaTVLMCore", "MaTVLMTestSupport"]),
-    .testTarget(
-      name: "matvlmTests", dependencies: ["matvlm", "MaTVLMTestSupport"],
-      resources: [.copy("Fixtures")]),
+    .testTarget(name: "matvlmTests", dependencies: ["matvlm", "MaTVLMTestSupport"]),
   ]
 )

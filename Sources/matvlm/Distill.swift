@@ -61,9 +61,8 @@ struct Distill: ParsableCommand {
     -> VisionLanguageModel
   {
     if let student {
-      return try VisionLanguageModel.load(
-        URL(fileURLWithPath: student, isDirectory: true), on: teacher.device)
-        .checkedAsStudent(of: teacher)
+      let folder = URL(fileURLWithPath: student, isDirectory: true)
+      return try VisionLanguageModel.load(folder, on: teacher.device).checkedAsStudent(of: teacher)
     }
     return try teacher.student(
       replacing: layers.layers(of: teacher.configuration.text.layers),

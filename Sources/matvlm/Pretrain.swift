@@ -31,8 +31,8 @@ struct Pretrain: ParsableCommand {
     let data = ShapeTrainingData(ShapeDataset(split: .train), count: pictures)
     let heldOut = ShapeTrainingData(ShapeDataset(split: .heldOut), count: 256)
     let trainer = Trainer(
-      pretraining: try ShapesTeacher.fresh(seed: configuration.seed, on: device), configuration, data: data,
-      heldOut: heldOut)
+      pretraining: try ShapesTeacher.fresh(seed: configuration.seed, on: device), configuration,
+      data: data, heldOut: heldOut)
     var session = TrainingSession(trainer, output, steps: configuration.steps)
     try session.run(storedAs: .bfloat16)
   }

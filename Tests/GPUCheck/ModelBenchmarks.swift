@@ -46,7 +46,9 @@ func measureDecoding(_ context: CheckContext) throws -> Bool {
       let seconds = try medianSeconds(on: decoders.device, repeats: 3, inner: 24) {
         _ = step([17], states: &states).array()
       }
-      let weights = decoder.parameters.reduce(0) { $0 + $1.value.shape.count * $1.value.dtype.byteCount }
+      let weights = decoder.parameters.reduce(0) {
+        $0 + $1.value.shape.count * $1.value.dtype.byteCount
+      }
       let bytes = Double(weights + stateBytes)
       report(
         "decode \(name), context \(length)", "\(fixed(1 / seconds, 1)) tokens/s",

@@ -136,7 +136,8 @@ struct LogitLossTests {
     #expect(deviation(sum(.forward), from: 0.5 * log(3.0), relative: 1e-6) == nil)
     #expect(deviation(sum(.reverse), from: 0.5 * log(3.0), relative: 1e-6) == nil)
     #expect(deviation(sum(.teacherArgmax), from: log(4.0), relative: 1e-6) == nil)
-    #expect(deviation(sum(.logitDistance), from: log(3.0) * 2.0.squareRoot(), relative: 1e-6) == nil)
+    #expect(
+      deviation(sum(.logitDistance), from: log(3.0) * 2.0.squareRoot(), relative: 1e-6) == nil)
   }
 
   @Test("the same distribution: nothing to learn, and nothing undefined", arguments: objectives)

@@ -31,7 +31,8 @@ enum PlainLosses {
     case .jensenShannonAuthors: return kl(m, t) / 2 + kl(m, s) / 2
     case .teacherArgmax:
       return -log(softmax(student)[teacher.indices.max { teacher[$0] < teacher[$1] }!])
-    case .logitDistance: return zip(student, teacher).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+    case .logitDistance:
+      return zip(student, teacher).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
     }
   }
 

@@ -52,7 +52,9 @@ struct MixerConfigurationTests {
   @Test("a contradiction is named", arguments: contradictions.indices)
   func contradiction(_ index: Int) {
     let (path, value) = Self.contradictions[index]
-    let error = #expect(throws: ConfigurationError.self) { try read(whole.setting(path, to: value)) }
+    let error = #expect(throws: ConfigurationError.self) {
+      try read(whole.setting(path, to: value))
+    }
     guard case .wrong(_, let key, _, _) = error else {
       Issue.record("\(path) = \(value): \(String(describing: error))")
       return
@@ -73,7 +75,8 @@ struct MixerConfigurationTests {
     let configuration = Mamba2Configuration(modelWidth: 96, heads: 6, keyValueHeads: 2)
     let checkpoint = try Checkpoint.open(folder.url)
     let mixer = try Mamba2Mixer(configuration, checkpoint.source()["mamba"])
-    #expect(mixer.inputProjection.bias?.value.array() == (try golden.values(prefix + "in_proj.bias")))
+    #expect(
+      mixer.inputProjection.bias?.value.array() == (try golden.values(prefix + "in_proj.bias")))
     #expect(
       mixer.outputProjection.bias?.value.array() == (try golden.values(prefix + "out_proj.bias")))
     try checkpoint.requireNothingUnexpected()

@@ -17,7 +17,8 @@ struct SeedingTests {
     func linear(_ name: String, _ outputs: Int) -> Linear {
       let values = (0..<outputs * 97).map { _ in Float(generator.normal()) }
       return Linear(
-        weight: Parameter("\(name).weight", Tensor(Array(values[..<(outputs * 96)]), [outputs, 96])),
+        weight: Parameter(
+          "\(name).weight", Tensor(Array(values[..<(outputs * 96)]), [outputs, 96])),
         bias: Parameter("\(name).bias", Tensor(Array(values[(outputs * 96)...]), [outputs])))
     }
     attention = AttentionProjections(
@@ -67,10 +68,11 @@ struct SeedingTests {
     #expect(attention.query.weight.value.array() == before)
     #expect(mixer.parameters.allSatisfy { !$0.isTrainable && $0.value.dtype == .float32 })
     #expect(
-      mixer.parameters.map(\.name) == [
-        "dt_bias", "A_log", "D", "in_proj.weight", "conv1d.weight", "conv1d.bias", "norm.weight",
-        "out_proj.weight",
-      ].map { "layers.4.mamba.\($0)" })
+      mixer.parameters.map(\.name)
+        == [
+          "dt_bias", "A_log", "D", "in_proj.weight", "conv1d.weight", "conv1d.bias", "norm.weight",
+          "out_proj.weight",
+        ].map { "layers.4.mamba.\($0)" })
   }
 
   @Test("a bfloat16 source is copied to the digit")

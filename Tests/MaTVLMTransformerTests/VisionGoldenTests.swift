@@ -96,8 +96,12 @@ struct VisionGoldenTests {
       values[((patch * 3 + channel) * side + line) * side + column]
     }
     func scaled(_ pixel: Int) -> Float { Float(pixel) / 127.5 - 1 }
-    for (patch, line, column) in [(0, 0, 0), (1, 2, 3), (configuration.gridSize, 5, 0), (15, 13, 13)] {
-      let (top, left) = (patch / configuration.gridSize * side, patch % configuration.gridSize * side)
+    for (patch, line, column) in [
+      (0, 0, 0), (1, 2, 3), (configuration.gridSize, 5, 0), (15, 13, 13),
+    ] {
+      let (top, left) = (
+        patch / configuration.gridSize * side, patch % configuration.gridSize * side
+      )
       #expect(abs(value(patch, 0, line, column) - scaled(left + column)) < 1e-6)
       #expect(abs(value(patch, 1, line, column) - scaled(top + line)) < 1e-6)
       #expect(value(patch, 2, line, column) == 1)

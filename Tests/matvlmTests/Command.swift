@@ -46,10 +46,13 @@ struct Command {
     errors = try String(contentsOf: err, encoding: .utf8)
   }
 
-  /// Lies in the build folder, beside the bundle of tests.
+  /// Resources lie in the build folder, beside the program.
+  private static let buildFolder = Golden.folder.deletingLastPathComponent()
+    .deletingLastPathComponent()
+
   private static var program: URL {
     get throws {
-      let program = Bundle.module.bundleURL.deletingLastPathComponent().appending(path: "matvlm")
+      let program = buildFolder.appending(path: "matvlm")
       return try #require(
         FileManager.default.isExecutableFile(atPath: program.path) ? program : nil,
         "\(program.path) has not been built")
@@ -58,7 +61,8 @@ struct Command {
 
   /// Whether the embedded teacher lies beside the program.
   static let hasEmbeddedTeacher: Bool = {
-    let folder = Bundle.module.bundleURL.deletingLastPathComponent()
+    let folder =
+      buildFolder
       .appending(path: "MaTVLM_MaTVLMShapes.resources/teacher/config.json")
     return FileManager.default.fileExists(atPath: folder.path)
   }()

@@ -21,7 +21,8 @@ struct CommandLineNumbersTests {
     ("--ssm-layers 0,,2", "0,,2"), ("--ssm-layers 0 --ssm-ratio 0.5", "not both"),
     ("--placement top", "top"), ("--seeding magic", "magic"), ("--seed -1", "-1"),
     ("--threads 0", "--threads"), ("--threads 1000000", "--threads"),
-    ("--evaluation-interval 0", "evaluation interval"),
+    ("--evaluation-interval 0", "evaluation interval"), ("--device tpu", "tpu"),
+    ("--device cuda:-1", "cuda:-1"), ("--precision float8", "float8"),
   ]
 
   @Test("distill says which number is wrong, and writes nothing", arguments: distillLines)

@@ -18,7 +18,7 @@ struct HelpTests {
         "--warmup-steps", "--decay-steps", "--weight-decay", "--clip", "--layer-weight",
         "--kl-weight", "--ce-weight", "--divergence", "--temperature", "--reduction",
         "--no-shuffle", "--seed", "--threads", "--broken-samples", "--evaluation-interval",
-        "--recompute",
+        "--recompute", "--device", "--precision", "--cuda-path",
       ]
     ),
     (

@@ -88,6 +88,17 @@ struct VerbTests {
     #expect(info["mamba_layers"] as? [Int] == [0, 4])
   }
 
+  @Test(
+    "A card that is not there is named, and nothing is written",
+    .enabled(if: !FileManager.default.fileExists(atPath: "/dev/nvidia0"), "there is a card"))
+  func noCard() throws {
+    let workplace = try Workplace()
+    let before = try workplace.content
+    try workplace.distill("--steps", "1", "--device", "cuda")
+      .expectFailure(EXIT_FAILURE, ["libcuda"])
+    #expect(try workplace.content == before)
+  }
+
   @Test("bench measures and prints one object")
   func bench() throws {
     let object = try Workplace().run(

@@ -1,16 +1,15 @@
 import Foundation
 import MaTVLMTestSupport
 
-/// A folder with copies of the fixtures, for one test to use and to spoil: `teacher/` (four layers,
+/// A folder with copies of golden files, for one test to use and to spoil: `teacher/` (four layers,
 /// two shards), `data.json` and `images/`.
 struct Workplace {
   let folder: TemporaryFolder
 
   init() throws {
     folder = try TemporaryFolder()
-    let fixtures = Bundle.module.bundleURL.appending(path: "Fixtures")
     for name in ["teacher", "data.json", "images"] {
-      try FileManager.default.copyItem(at: fixtures.appending(path: name), to: folder[name])
+      try FileManager.default.copyItem(at: Golden.folder.appending(path: name), to: folder[name])
     }
   }
 
