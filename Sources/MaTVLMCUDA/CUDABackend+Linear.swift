@@ -69,11 +69,21 @@ extension CUDABackend {
     var source = KernelSource(.gemv, x.dtype)
     source.inputRows = x.shape.rows
     let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
-    let warps = 4  // of a block; each has one output
+    // Two warps of eight share a row of up to five packs a lane, four a longer one.
+    let isShort = inputs * x.dtype.byteCount <= 2 * 32 * 5 * 16
+    let outputsOfBlock = isShort ? 4 : 2
     launch(
-      source, "linearFewRows", grid: Grid((outputs + warps - 1) / warps), block: 32 * warps,
+      source, isShort ? "linearShortRows" : "linearLongRows",
+      grid: Grid((outputs + outputsOfBlock - 1) / outputsOfBlock),
+      overlaps: settle(weight),
       [
         .tensor(y), .tensor(x), .tensor(weight), .tensor(bias), .int32(inputs), .int32(outputs),
       ])
+  }
+
+  /// Whether weights have been read before by a kernel that waited for all work before it, and not
+  /// been written since: then a kernel may read them while others still run.
+  private func settle(_ weight: Tensor) -> Bool {
+    settled.withLock { !$0.insert(weight.address).inserted }
   }
 }

@@ -37,6 +37,7 @@ extension CUDABackend {
       blocks += (count + share - 1) / share
     }
     guard blocks > 0 else { return }
+    settled.withLock { $0 = [] }
     let updateTable = Storage(self, byteCount: 8 * words.count)
     words.withUnsafeBytes { write($0, to: updateTable.memory, at: 0) }
     launch(

@@ -16,6 +16,8 @@ package final class CUDABackend: Backend {
   let products: MatrixProducts
   let memory: Mutex<CachingAllocator>
   let tables = Mutex(DeviceTables())
+  /// Where weights lie that no queued work can be writing; see `settle`.
+  let settled = Mutex<Set<UInt64>>([])
   private let firstFailure = Mutex<(any Error)?>(nil)
 
   /// - Parameters:
@@ -55,14 +57,16 @@ package final class CUDABackend: Backend {
   }
 
   /// Queues a kernel.
+  /// - Parameter overlaps: whether it may begin before the one before it has ended.
   func launch(
     _ source: KernelSource, _ name: String, grid: Grid, block: Int = 256, sharedBytes: Int = 0,
-    _ arguments: [KernelArgument]
+    overlaps: Bool = true, _ arguments: [KernelArgument]
   ) {
     attempt {
       let kernel = try kernels.kernel(source, name, sharedBytes: sharedBytes)
       try device.launch(
-        kernel, grid: grid, block: block, sharedBytes: sharedBytes, arguments)
+        kernel, grid: grid, block: block, sharedBytes: sharedBytes, overlaps: overlaps,
+        arguments)
     }
   }
 
@@ -106,6 +110,7 @@ package final class CUDABackend: Backend {
 
   package func free(_ memory: Memory, byteCount: Int) {
     guard memory.bits != 0 else { return }
+    settled.withLock { _ = $0.remove(UInt64(memory.bits)) }
     self.memory.withLock { $0.free(UInt64(memory.bits), byteCount: byteCount) }
   }
 

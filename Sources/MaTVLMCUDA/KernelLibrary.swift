@@ -11,9 +11,11 @@ struct Kernel: @unchecked Sendable {  // a handle of the driver, never changed
 
 /// The files of kernels.
 package enum KernelFile: String, CaseIterable, Sendable {
-  case attention, cachedAttention = "cached_attention"
+  case attention
+  case cachedAttention = "cached_attention"
   case attentionGradient = "attention_gradient"
-  case scan, scanGradient = "scan_gradient"
+  case scan
+  case scanGradient = "scan_gradient"
   case convolution, elementwise, gemv, losses, norms, reductions, rows
 }
 

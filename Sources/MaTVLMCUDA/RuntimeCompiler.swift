@@ -36,8 +36,9 @@ struct RuntimeCompiler: Sendable {
     binarySize = try library.function("nvrtcGetCUBINSize")
     binary = try library.function("nvrtcGetCUBIN")
     errorString = try library.function("nvrtcGetErrorString")
-    let getVersion: @convention(c) (UnsafeMutablePointer<Int32>, UnsafeMutablePointer<Int32>)
-      -> Status = try library.function("nvrtcVersion")
+    let getVersion:
+      @convention(c) (UnsafeMutablePointer<Int32>, UnsafeMutablePointer<Int32>)
+        -> Status = try library.function("nvrtcVersion")
     var (major, minor): (Int32, Int32) = (0, 0)
     _ = getVersion(&major, &minor)
     version = "\(major).\(minor)"
@@ -50,7 +51,7 @@ struct RuntimeCompiler: Sendable {
     try check(create(&program, source, name, 0, nil, nil), "nvrtcCreateProgram")
     defer { _ = destroy(&program) }
     let arguments = options.map { strdup($0) }
-    defer { arguments.forEach { free($0) } }
+    defer { for argument in arguments { free(argument) } }
     let status = arguments.map { UnsafePointer($0) }.withUnsafeBufferPointer {
       compileProgram(program, Int32(options.count), $0.baseAddress!)
     }

@@ -46,7 +46,9 @@ func measureDecoding(_ context: CheckContext) throws -> Bool {
       let seconds = try medianSeconds(on: decoders.device, repeats: 3, inner: 24) {
         _ = step([17], states: &states).array()
       }
-      let weights = decoder.parameters.reduce(0) { $0 + $1.value.shape.count * $1.value.dtype.byteCount }
+      let weights = decoder.parameters.reduce(0) {
+        $0 + $1.value.shape.count * $1.value.dtype.byteCount
+      }
       let bytes = Double(weights + stateBytes)
       report(
         "decode \(name), context \(length)", "\(fixed(1 / seconds, 1)) tokens/s",
@@ -90,7 +92,7 @@ func measureDistillation(_ context: CheckContext) throws -> Bool {
       sizes, every: 4, sequences: count, length: 1428, matrices: .bfloat16, on: device)
     let backend = device.backend as! CUDABackend
     _ = backend.takeMemoryPeak()
-    let result = benchmark.run(repeats: 3)
+    let result = benchmark.run(repeats: 7)
     try device.check()
     report(
       "distil \(count) x 1428", "\(fixed(result.seconds * 1e3, 1)) ms",

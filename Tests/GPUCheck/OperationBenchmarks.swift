@@ -5,7 +5,9 @@ import MaTVLMTensor
 func measureOperations(_ context: CheckContext) throws -> Bool {
   let device = try context.device(.bfloat16)
   let backend = device.backend
-  func activations(_ rows: Int, _ width: Int) -> Tensor { random([rows, width], .bfloat16, device) }
+  func activations(_ rows: Int, _ width: Int) -> Tensor {
+    random([rows, width], .bfloat16, device)
+  }
 
   for rows in [1, 4, 16, 4096] {
     for (outputs, inputs) in [(2560, 2560), (10240, 2560), (2560, 10240), (51200, 2560)] {
@@ -15,9 +17,10 @@ func measureOperations(_ context: CheckContext) throws -> Bool {
       let weights = (0..<copies).map { _ in random([outputs, inputs], .bfloat16, device) }
       let bias = random([outputs], .float32, device)
       let x = activations(rows, inputs)
-      let seconds = try medianSeconds(on: device) {
-        for weight in weights { _ = backend.linear(x, weight, bias) }
-      } / Double(copies)
+      let seconds =
+        try medianSeconds(on: device) {
+          for weight in weights { _ = backend.linear(x, weight, bias) }
+        } / Double(copies)
       let bytes = 2 * Double(outputs * inputs)
       report(
         "linear \(rows) x \(inputs) -> \(outputs)", "\(fixed(seconds * 1e6, 1)) us",
@@ -77,13 +80,14 @@ private func measureAttention(_ device: Device) throws {
     let caches = (0..<4).map { _ in random([context, 2560], .bfloat16, device) }
     let q = random([1, 2560], .bfloat16, device)
     let positions = Tensor(indices: [context - 1], on: device)
-    let seconds = try medianSeconds(on: device) {
-      for i in 0..<20 {
-        _ = backend.cachedAttention(
-          q, keys: [caches[i % 4]], values: [caches[(i + 1) % 4]], positions: positions, geometry,
-          Segments([1]))
-      }
-    } / 20
+    let seconds =
+      try medianSeconds(on: device) {
+        for i in 0..<20 {
+          _ = backend.cachedAttention(
+            q, keys: [caches[i % 4]], values: [caches[(i + 1) % 4]], positions: positions, geometry,
+            Segments([1]))
+        }
+      } / 20
     report(
       "decode attention, context \(context)", "\(fixed(seconds * 1e6, 1)) us",
       "\(fixed(2 * 2 * 2560 * Double(context) / seconds / 1e12)) TB/s")
