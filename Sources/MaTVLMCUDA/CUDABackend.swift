@@ -18,6 +18,8 @@ package final class CUDABackend: Backend {
   let tables = Mutex(DeviceTables())
   /// Where weights lie that no queued work can be writing; see `settle`.
   let settled = Mutex<Set<UInt64>>([])
+  /// Weights in another type than they are stored in, by where they are stored; see `weights(_:in:)`.
+  let conversions = Mutex<[UInt64: Tensor]>([:])
   private let firstFailure = Mutex<(any Error)?>(nil)
 
   /// - Parameters:
@@ -110,12 +112,13 @@ package final class CUDABackend: Backend {
 
   package func free(_ memory: Memory, byteCount: Int) {
     guard memory.bits != 0 else { return }
-    settled.withLock { _ = $0.remove(UInt64(memory.bits)) }
+    forget(UInt64(memory.bits))
     self.memory.withLock { $0.free(UInt64(memory.bits), byteCount: byteCount) }
   }
 
   package func write(_ bytes: UnsafeRawBufferPointer, to memory: Memory, at offset: Int) {
     guard let base = bytes.baseAddress, bytes.count > 0 else { return }
+    forget(UInt64(memory.bits))
     attempt {
       // Memory that is not page-locked is staged by the driver before the call returns.
       try device.driver.check(
