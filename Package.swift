@@ -36,7 +36,9 @@ let package = Package(
     .target(name: "MaTVLMDistillation", dependencies: ["MaTVLMTensor"]),
     .target(name: "CMaTVLMCUDASources", exclude: ["Kernels"]),
     .target(name: "MaTVLMCUDA", dependencies: ["CMaTVLMCUDASources", "MaTVLMTensor"]),
-    .target(name: "MaTVLMShapes", dependencies: ["MaTVLMImages"]),
+    .target(
+      name: "MaTVLMShapes", dependencies: ["MaTVLMImages"],
+      resources: [.copy("Resources/teacher")]),
 
     // The assembled model, and the command.
     .target(
@@ -53,7 +55,8 @@ let package = Package(
       ]),
 
     .target(
-      name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor"], path: "Tests/MaTVLMTestSupport"),
+      name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor", "CMaTVLMKernels"],
+      path: "Tests/MaTVLMTestSupport", resources: [.copy("Golden")]),
     // Run on a machine with an NVIDIA card by Scripts/gpu-check.
     .executableTarget(
       name: "matvlm-gpu-check", dependencies: ["MaTVLMCore", "MaTVLMCUDA", "MaTVLMTestSupport"],

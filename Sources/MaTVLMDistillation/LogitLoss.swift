@@ -3,7 +3,8 @@ import MaTVLMTensor
 /// The losses over the vocabulary: distance from the teacher's distributions, and cross-entropy of
 /// the answers' tokens.
 public struct LogitLoss: Sendable {
-  /// Both, weighted, as a mean over `sequences`: one element, with history.
+  /// Both, weighted, as a mean over `sequences`: one element, with history. Its gradient is that of
+  /// the sums below; the distance between logits enters its value by half.
   public let total: Tensor
   /// Σ over sequences of the unweighted divergence.
   public let divergenceSum: Double

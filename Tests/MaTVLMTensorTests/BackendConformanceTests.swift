@@ -1,26 +1,6 @@
-import CMaTVLMKernels
 import MaTVLMTensor
 import MaTVLMTestSupport
 import Testing
-
-/// The CPU backend with the kernels of one instruction set that this processor has.
-struct CPUVariant: Sendable, CustomTestStringConvertible {
-  let testDescription: String
-  let device: Device
-
-  static let all = [
-    ("generic", MATVLM_GENERIC), ("AVX2", MATVLM_AVX2), ("AVX-512", MATVLM_AVX512),
-  ].compactMap { name, set in
-    CPUBackend(set).map { CPUVariant(testDescription: name, device: Device($0)) }
-  }
-
-  /// A backend of its own, with `threads` threads.
-  static func best(threads: Int) -> Device {
-    let backend = CPUBackend(matvlm_best_instruction_set())!
-    backend.threads = threads
-    return Device(backend)
-  }
-}
 
 @Suite("Backends compute what the reference computes")
 struct BackendConformanceTests {

@@ -35,20 +35,20 @@ public struct Sampling: Sendable, Hashable {
 }
 
 /// Chooses tokens; remembers what was seen for the repetition penalty.
-struct Sampler {
+package struct Sampler {
   private let sampling: Sampling
   private var generator: RandomGenerator
   private var seen: Set<Int>
 
   /// - Parameter prompt: token ids; image placeholders are not tokens and are left out.
-  init(_ sampling: Sampling, prompt: [Int]) {
+  package init(_ sampling: Sampling, prompt: [Int]) {
     self.sampling = sampling
     generator = RandomGenerator(seed: sampling.seed)
     seen = Set(prompt.filter { $0 >= 0 })
   }
 
   /// - Parameter logits: one for each token of the vocabulary.
-  mutating func next(_ logits: [Float]) -> Int {
+  package mutating func next(_ logits: [Float]) -> Int {
     let penalised = penalise(logits)
     let token =
       sampling.temperature == 0

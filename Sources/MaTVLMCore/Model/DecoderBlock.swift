@@ -8,7 +8,7 @@ public struct DecoderBlock: Layer {
   public let mlp: MLP
 
   /// Whole sequences: x [T, D] → [T, D].
-  func callAsFunction(_ x: Tensor, _ layout: SequenceLayout) -> Tensor {
+  package func callAsFunction(_ x: Tensor, _ layout: SequenceLayout) -> Tensor {
     let n = norm(x)
     return x + mixer(n, layout) + mlp(n)
   }

@@ -6,13 +6,13 @@ import MaTVLMText
 public struct SplicedSequences: Sendable, Hashable {
   public let segments: Segments
   /// Token ids of all text rows.
-  let textTokens: [Int]
+  package let textTokens: [Int]
   /// The row of each of these.
-  let textRows: [Int]
+  package let textRows: [Int]
   /// For each image row that is used, its number among the rows of all pictures.
-  let imageSources: [Int]
+  package let imageSources: [Int]
   /// The row of each of these.
-  let imageRows: [Int]
+  package let imageRows: [Int]
   /// For each row the token that follows it, −100 where none is to be learned.
   public let nextTokens: [Int]
   /// Pictures that the sequences take, in order.
@@ -79,7 +79,7 @@ public struct SplicedSequences: Sendable, Hashable {
   /// - Parameter images: [pictures · tokens, D]; nil when there is no picture.
   /// - Returns: [T, D]
   /// - Precondition: there are rows for every picture.
-  func rows(_ embedding: Embedding, images: Tensor?) -> Tensor {
+  package func rows(_ embedding: Embedding, images: Tensor?) -> Tensor {
     let device = embedding.weight.value.device
     let tokens = embedding(Tensor(indices: textTokens, on: device))  // [text rows, D]
     guard pictures > 0 else { return tokens }

@@ -3,17 +3,17 @@ import MaTVLMTensor
 import MaTVLMText
 
 /// A sample as a model reads it.
-struct TrainingExample: Sendable {
-  let id: String
+package struct TrainingExample: Sendable {
+  package let id: String
   /// −200 where the picture stands.
-  let ids: [Int]
+  package let ids: [Int]
   /// −100 where nothing is to be learned.
-  let labels: [Int]
-  let picture: RGBImage?
+  package let labels: [Int]
+  package let picture: RGBImage?
 
   /// - Throws: ``SampleError`` when the picture and the placeholders do not match, or labels cannot
   ///   be told from the prompt.
-  init(_ sample: TrainingSample, for model: VisionLanguageModel) throws {
+  package init(_ sample: TrainingSample, for model: VisionLanguageModel) throws {
     let template = PromptTemplate.phi
     let text = template.trainingText(sample.turns)
     let ids = template.encode(text, with: model.tokenizer)
@@ -34,16 +34,16 @@ struct TrainingExample: Sendable {
 }
 
 /// Examples that go through the model together, packed end to end.
-struct Batch: Sendable {
-  let spliced: SplicedSequences
-  let pictures: [RGBImage]
-  let ids: [String]
+package struct Batch: Sendable {
+  package let spliced: SplicedSequences
+  package let pictures: [RGBImage]
+  package let ids: [String]
 
-  init(spliced: SplicedSequences, pictures: [RGBImage], ids: [String]) {
+  package init(spliced: SplicedSequences, pictures: [RGBImage], ids: [String]) {
     (self.spliced, self.pictures, self.ids) = (spliced, pictures, ids)
   }
 
-  init(_ examples: [TrainingExample], for model: VisionLanguageModel) {
+  package init(_ examples: [TrainingExample], for model: VisionLanguageModel) {
     let limit = model.configuration.maximumLength
     // The authors cut twice: ids before pictures are put in, and rows after (specification A.10).
     spliced = model.splice(

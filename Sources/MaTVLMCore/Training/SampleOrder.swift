@@ -2,21 +2,21 @@ import MaTVLMTensor
 
 /// The order in which samples are visited, epoch after epoch: a function of the seed and the number
 /// of the visit only, so that a run can be continued anywhere.
-struct SampleOrder: Sendable {
+package struct SampleOrder: Sendable {
   private let count: Int
   private let shuffles: Bool
   private let seed: UInt64
   private var epoch = -1
   private var order: [Int] = []
   /// Visits made so far.
-  private(set) var visits = 0
+  package private(set) var visits = 0
 
-  init(count: Int, shuffles: Bool, seed: UInt64, visits: Int = 0) {
+  package init(count: Int, shuffles: Bool, seed: UInt64, visits: Int = 0) {
     (self.count, self.shuffles, self.seed) = (count, shuffles, seed)
     self.visits = visits
   }
 
-  mutating func next() -> Int {
+  package mutating func next() -> Int {
     if visits / count != epoch {
       epoch = visits / count
       var generator = RandomGenerator(seed: seed).split(UInt64(epoch))

@@ -2,7 +2,7 @@ import MaTVLMDistillation
 import MaTVLMTensor
 
 /// What a run learns: which parameters change, and the gradient that changes them.
-protocol TrainingTask: Sendable {
+package protocol TrainingTask: Sendable {
   /// The model that learns.
   var student: VisionLanguageModel { get }
   /// What changes; everything else is frozen.
@@ -21,14 +21,14 @@ protocol TrainingTask: Sendable {
 
 /// Distillation in one stage (arXiv:2503.13440, section 3.3): the replaced mixers learn their layer's
 /// attention from the teacher's own inputs, and the whole student learns the teacher's distributions.
-struct DistillationTask: TrainingTask {
-  let teacher: VisionLanguageModel
-  let student: VisionLanguageModel
-  let objective: DistillationObjective
+package struct DistillationTask: TrainingTask {
+  package let teacher: VisionLanguageModel
+  package let student: VisionLanguageModel
+  package let objective: DistillationObjective
   let recompute: Bool
-  let trained: [Parameter]
+  package let trained: [Parameter]
 
-  init(
+  package init(
     teacher: VisionLanguageModel, student: VisionLanguageModel, _ objective: DistillationObjective,
     recompute: Bool
   ) {
@@ -38,7 +38,7 @@ struct DistillationTask: TrainingTask {
     for parameter in trained { parameter.isTrainable = true }
   }
 
-  func lossGradients(_ batch: Batch, sequences: Int) -> (Gradients, LossSums) {
+  package func lossGradients(_ batch: Batch, sequences: Int) -> (Gradients, LossSums) {
     let (recorded, features) = teach(batch)
     var total = Gradients()
     var sums = LossSums()
@@ -55,7 +55,7 @@ struct DistillationTask: TrainingTask {
     return (total, sums)
   }
 
-  func losses(_ batch: Batch) -> LossSums {
+  package func losses(_ batch: Batch) -> LossSums {
     withoutGradients {
       let (recorded, features) = teach(batch)
       var sums = LossSums()

@@ -1,0 +1,21 @@
+import CMaTVLMKernels
+import MaTVLMTensor
+
+/// The CPU backend with the kernels of one instruction set that this processor has.
+package struct CPUVariant: Sendable, CustomStringConvertible {
+  package let description: String
+  package let device: Device
+
+  package static let all = [
+    ("generic", MATVLM_GENERIC), ("AVX2", MATVLM_AVX2), ("AVX-512", MATVLM_AVX512),
+  ].compactMap { name, set in
+    CPUBackend(set).map { CPUVariant(description: name, device: Device($0)) }
+  }
+
+  /// A backend of its own, with `threads` threads.
+  package static func best(threads: Int) -> Device {
+    let backend = CPUBackend(matvlm_best_instruction_set())!
+    backend.threads = threads
+    return Device(backend)
+  }
+}
