@@ -99,7 +99,7 @@ struct BadDataTests {
   @Test("A run without any usable sample ends, and leaves nothing")
   func allBroken() throws {
     let workplace = try Workplace()
-    let samples = (1...3).map { #"{"id": "\($0)", "image": "none.png", "conversations": []}"# }
+    let samples = (1...3).map { #"{"id": "\#($0)", "image": "none.png", "conversations": []}"# }
     try workplace.folder.write("data.json", Data("[\(samples.joined(separator: ","))]".utf8))
     let before = try workplace.content
     try workplace.distill("--steps", "2", "--broken-samples", "skip")
