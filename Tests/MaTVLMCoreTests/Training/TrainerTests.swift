@@ -6,20 +6,8 @@ import Testing
 
 @Suite("Runs: broken samples, undefined numbers, evaluations, logs")
 struct TrainerTests {
-  /// Golden samples, some of them replaced by broken ones.
-  private struct PartlyBroken: TrainingData {
-    let golden: LLaVADataset
-    let broken: Set<Int>
-    var count: Int { golden.count }
-
-    func sample(_ index: Int) throws -> TrainingSample {
-      if broken.contains(index) { throw SampleError(id: "bad \(index)", reason: "for the test") }
-      return try golden.sample(index)
-    }
-  }
-
-  private func data(broken: Set<Int>) throws -> PartlyBroken {
-    PartlyBroken(golden: try GoldenModels.data(), broken: broken)
+  private func data(broken: Set<Int>) throws -> GoldenSamples {
+    try GoldenSamples(Array(0..<8), broken: broken)
   }
 
   private func configuration(
@@ -43,19 +31,9 @@ struct TrainerTests {
     #expect(run.updates.map(\.step) == [1, 2, 3])
     // The updates had 1 and 2, 5 and 6, 7 and, with 0 skipped again, 1.
     var whole = try GoldenRun(
-      configuration(steps: 1) { $0.batchSize = 2 }, data: Reordered([1, 2]))
+      configuration(steps: 1) { $0.batchSize = 2 }, data: GoldenSamples([1, 2]))
     try whole.run()
     #expect(run.updates[0].losses == whole.updates[0].losses)
-  }
-
-  private struct Reordered: TrainingData {
-    let golden: LLaVADataset
-    let order: [Int]
-    var count: Int { order.count }
-
-    init(_ order: [Int]) throws { (golden, self.order) = (try GoldenModels.data(), order) }
-
-    func sample(_ index: Int) throws -> TrainingSample { try golden.sample(order[index]) }
   }
 
   @Test("a broken sample stops the run by its id, after the updates before it")
@@ -71,6 +49,16 @@ struct TrainerTests {
       configuration(steps: 1) { $0.brokenSamples = .skip }, data: try data(broken: Set(0..<8)))
     let error = #expect(throws: DatasetError.self) { try run.run() }
     #expect(error == .noUsableSample(samples: 8) && run.skipped.count == 8)
+  }
+
+  @Test("one broken sample is skipped in every epoch, however many there are")
+  func epochs() throws {
+    var run = try GoldenRun(
+      configuration(steps: 13) { $0.brokenSamples = .skip },
+      data: try GoldenSamples([2, 7], broken: [7]))
+    try run.run()
+    #expect(
+      run.updates.count == 13 && run.skipped.map(\.id) == Array(repeating: "bad 7", count: 12))
   }
 
   @Test("a loss that is not a number stops the run before anything is changed")
@@ -94,8 +82,10 @@ struct TrainerTests {
       }, heldOut: try data(broken: [1, 6]))
     try run.run()
     #expect(run.evaluations.map(\.step) == [2, 4, 5])
-    let expected = try GoldenCases.read().losses.enumerated().filter { ![1, 6].contains($0.offset) }
-      .map(\.element.cold)
+    let expected = try GoldenCases.read().losses.enumerated().filter {
+      ![1, 6].contains($0.offset)
+    }
+    .map(\.element.cold)
     for evaluation in run.evaluations {
       let losses = evaluation.losses
       let layer = expected.reduce(0) { $0 + $1.layer } / 6
@@ -164,5 +154,23 @@ struct TrainerTests {
       #expect(deviation(line["loss"] ?? 0, from: loss, relative: 1e-12) == nil)
     }
     #expect(try lines("evaluation.jsonl").map { $0["step"] } == [2, 3])
+  }
+}
+
+/// Golden samples in some order, some of them replaced by broken ones.
+private struct GoldenSamples: TrainingData {
+  let golden: LLaVADataset
+  let order: [Int]
+  let broken: Set<Int>
+  var count: Int { order.count }
+
+  init(_ order: [Int], broken: Set<Int> = []) throws {
+    (golden, self.order, self.broken) = (try GoldenModels.data(), order, broken)
+  }
+
+  func sample(_ index: Int) throws -> TrainingSample {
+    let number = order[index]
+    if broken.contains(number) { throw SampleError(id: "bad \(number)", reason: "for the test") }
+    return try golden.sample(number)
   }
 }
