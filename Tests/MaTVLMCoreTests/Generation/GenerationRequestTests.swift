@@ -13,7 +13,8 @@ struct GenerationRequestTests {
     prompt = try GoldenCases.read().generations[2]  // without a picture
   }
 
-  private func request(_ change: (inout GenerationRequest) -> Void = { _ in }) -> GenerationRequest {
+  private func request(_ change: (inout GenerationRequest) -> Void = { _ in }) -> GenerationRequest
+  {
     var request = GenerationRequest(promptIDs: prompt.prompt_ids)
     request.maximumTokens = 24
     change(&request)
@@ -95,7 +96,8 @@ struct GenerationRequestTests {
       (GenerationRequest(promptIDs: [-1]), .unknownToken(id: -1, vocabulary: 640)),
       (request { $0.maximumTokens = 0 }, .maximumTokens(0)),
       (
-        request { $0.sampling.topP = 0 }, .sampling("top-p must be above 0 and at most 1")
+        request { $0.sampling.topP = 0 },
+        .sampling("top-p must be above 0 and at most 1, not 0.0")
       ),
     ]
     for (request, error) in cases {

@@ -20,12 +20,12 @@ struct LossGoldenTests {
     return objective
   }
 
-  private static let divergences:
-    [(Divergence, @Sendable (GoldenCases.Losses) -> Double)] = [
-      (.forward, { $0.kl }), (.reverse, { $0.reverse }), (.jensenShannon, { $0.jensen_shannon }),
-    ]
+  private static let divergences: [(Divergence, @Sendable (GoldenCases.Losses) -> Double)] = [
+    (.forward, { $0.kl }), (.reverse, { $0.reverse }), (.jensenShannon, { $0.jensen_shannon }),
+  ]
 
-  @Test("every loss of every sample at both temperatures", arguments: CPUVariant.all, [Float(1), 2])
+  @Test(
+    "every loss of every sample at both temperatures", arguments: CPUVariant.all, [Float(1), 2])
   func losses(_ variant: CPUVariant, _ temperature: Float) throws {
     let teacher = try GoldenModels.load("teacher", on: variant.device)
     let student = try GoldenModels.load("student", on: variant.device)

@@ -92,7 +92,8 @@ struct SplicingTests {
       let folder = try ModelFolder("teacher")
       try folder.set(["tokenizer_model_max_length"], to: .integer(limit))
       let model = try folder.load()
-      let batch = Batch([try TrainingExample(GoldenModels.data().sample(0), for: model)], for: model)
+      let batch = Batch(
+        [try TrainingExample(GoldenModels.data().sample(0), for: model)], for: model)
       #expect(batch.pictures.count == (limit > position ? 1 : 0))
       let images = batch.pictures.isEmpty ? nil : model.imageRows(batch.pictures)
       let rows = batch.spliced.rows(model.decoder.embedding, images: images).array()

@@ -81,7 +81,8 @@ struct StudentTests {
   func checked() throws {
     let teacher = try GoldenModels.load("teacher")
     #expect(throws: StudentError.self) { try teacher.checkedAsStudent(of: teacher) }
-    #expect(try GoldenModels.load("student").checkedAsStudent(of: teacher).decoder.mambaLayers == [0, 2])
+    #expect(
+      try GoldenModels.load("student").checkedAsStudent(of: teacher).decoder.mambaLayers == [0, 2])
     var sizes = ModelSizes()
     (sizes.vocabulary, sizes.hidden, sizes.intermediate) = (640, 32, 64)
     (sizes.layers, sizes.heads, sizes.endToken, sizes.rotaryFactor) = (4, 4, 0, 0.5)
