@@ -15,7 +15,7 @@ struct GenerationRequestTests {
 
   private func request(_ change: (inout GenerationRequest) -> Void = { _ in }) -> GenerationRequest
   {
-    var request = GenerationRequest(promptIDs: prompt.prompt_ids)
+    var request = GenerationRequest(promptIDs: prompt.promptIds)
     request.maximumTokens = 24
     change(&request)
     return request
@@ -111,7 +111,7 @@ struct GenerationRequestTests {
   func notFinite() throws {
     let weight = model.decoder.finalNorm.weight
     weight.assign(Tensor(Array(repeating: .nan, count: 64), [64]))
-    #expect(throws: GenerationError.notFinite(row: prompt.prompt_ids.count - 1)) {
+    #expect(throws: GenerationError.notFinite(row: prompt.promptIds.count - 1)) {
       try model.generate(request())
     }
   }

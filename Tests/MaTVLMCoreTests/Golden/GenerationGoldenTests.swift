@@ -14,7 +14,7 @@ struct GenerationGoldenTests {
   ) throws -> GenerationRequest {
     let question = prompt.question.split(separator: "<image>\n").joined()
     let ids = model.promptIDs(question: question, withPicture: prompt.image != nil)
-    #expect(ids == prompt.prompt_ids)
+    #expect(ids == prompt.promptIds)
     var request = GenerationRequest(
       promptIDs: ids, pictures: try prompt.image.map { [try GoldenModels.picture($0)] } ?? [])
     request.maximumTokens = 24
@@ -35,7 +35,7 @@ struct GenerationGoldenTests {
       #expect(answer.ids == expected.ids, "\(prompt.question)")
       #expect(answer.text == expected.text && streamed == expected.text)
       #expect(answer.end == (expected.ids.last == 0 ? .endToken : .maximumTokens))
-      #expect(answer.promptIDs == prompt.prompt_ids)
+      #expect(answer.promptIDs == prompt.promptIds)
     }
   }
 

@@ -21,7 +21,7 @@ struct LossGoldenTests {
   }
 
   private static let divergences: [(Divergence, @Sendable (GoldenCases.Losses) -> Double)] = [
-    (.forward, { $0.kl }), (.reverse, { $0.reverse }), (.jensenShannon, { $0.jensen_shannon }),
+    (.forward, { $0.kl }), (.reverse, { $0.reverse }), (.jensenShannon, { $0.jensenShannon }),
   ]
 
   @Test(
@@ -62,7 +62,7 @@ struct LossGoldenTests {
       teacher: teacher, student: teacher, Self.objective(), recompute: false)
     for (index, sample) in cases.samples.enumerated() {
       let sums = task.losses(try GoldenModels.batch([sample], for: teacher))
-      let expected = cases.losses[index].cold.teacher_ce
+      let expected = cases.losses[index].cold.teacherCe
       #expect(deviation(sums.labels, from: expected, relative: 1e-5) == nil, "sample \(index)")
       #expect(abs(sums.logits) < 1e-5 && sums.layer == 0)
     }

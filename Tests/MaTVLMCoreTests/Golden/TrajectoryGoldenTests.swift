@@ -38,7 +38,7 @@ struct TrajectoryGoldenTests {
       #expect(update.learningRate == step.lr, "update \(update.step)")
       for (name, found, expected) in [
         ("kl", update.losses.kl, step.kl), ("layer", update.losses.layer, step.layer),
-        ("ce", update.losses.ce, step.ce), ("norm", update.gradientNorm, step.gradient_norm),
+        ("ce", update.losses.ce, step.ce), ("norm", update.gradientNorm, step.gradientNorm),
       ] {
         let wrong = deviation(found, from: expected, relative: 1e-4)
         #expect(wrong == nil, "update \(update.step), \(name)")
@@ -64,10 +64,10 @@ struct TrajectoryGoldenTests {
 
   @Test("all three terms at another temperature", arguments: CPUVariant.all)
   func allTerms(_ variant: CPUVariant) throws {
-    let updates = try run(cases.trajectory_all_terms, on: variant.device).updates
-    expectSame(updates, cases.trajectory_all_terms)
+    let updates = try run(cases.trajectoryAllTerms, on: variant.device).updates
+    expectSame(updates, cases.trajectoryAllTerms)
     // The weighted sum that is logged.
-    for (update, step) in zip(updates, cases.trajectory_all_terms.steps) {
+    for (update, step) in zip(updates, cases.trajectoryAllTerms.steps) {
       let loss = 0.5 * step.kl + 0.25 * step.layer + step.ce
       #expect(deviation(update.loss, from: loss, relative: 1e-4) == nil)
     }

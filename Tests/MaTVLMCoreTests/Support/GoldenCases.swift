@@ -14,7 +14,7 @@ struct GoldenCases: Decodable, Sendable {
 
   /// The losses of one sample at one temperature.
   struct Losses: Decodable, Sendable {
-    let kl, layer, ce, reverse, jensen_shannon, teacher_ce: Double
+    let kl, layer, ce, reverse, jensenShannon, teacherCe: Double
   }
 
   struct SampleLosses: Decodable, Sendable {
@@ -34,13 +34,13 @@ struct GoldenCases: Decodable, Sendable {
   struct Prompt: Decodable, Sendable {
     let image: String?
     let question: String
-    let prompt_ids: [Int]
+    let promptIds: [Int]
     let teacher, student: Answer
   }
 
   struct Trajectory: Decodable, Sendable {
     struct Step: Decodable, Sendable {
-      let lr, gradient_norm, kl, layer, ce: Double
+      let lr, gradientNorm, kl, layer, ce: Double
     }
     let weights: [String: Float]
     let accumulate: Int
@@ -50,13 +50,18 @@ struct GoldenCases: Decodable, Sendable {
     let steps: [Step]
   }
 
-  let ssm_layers: [Int]
+  let ssmLayers: [Int]
   let samples: [Sample]
   let losses: [SampleLosses]
   let generations: [Prompt]
-  let trajectory, trajectory_all_terms: Trajectory
+  let trajectory, trajectoryAllTerms: Trajectory
 
-  static func read() throws -> GoldenCases { try Golden.decode("cases.json") }
+  static func read() throws -> GoldenCases {
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    return try decoder.decode(
+      GoldenCases.self, from: Data(contentsOf: Golden.folder.appending(path: "cases.json")))
+  }
 }
 
 /// The golden models and pictures.
