@@ -88,14 +88,14 @@ extension CUDABackend {
     let known = conversions.withLock { $0[weight.address] }
     if let known, known.dtype == type, known.shape == weight.shape { return known }
     let new = convert(weight, to: type)
-    conversions.withLock { $0[weight.address] = new }
+    // What was kept before is given back outside of the lock, which giving back takes again.
+    _ = conversions.withLock { $0.updateValue(new, forKey: weight.address) }
     return new
   }
 
   /// Forgets what is known of weights at an address, which are given back or written.
   func forget(_ address: UInt64) {
     settled.withLock { _ = $0.remove(address) }
-    // The copy is given back outside of the lock, which giving back takes again.
     _ = conversions.withLock { $0.removeValue(forKey: address) }
   }
 

@@ -100,7 +100,8 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
       var configuration = matvlm_cuda_launch_configuration(
         grid_x: UInt32(grid.x), grid_y: UInt32(grid.y), grid_z: UInt32(grid.z),
         block_x: UInt32(block), block_y: 1, block_z: 1, shared_bytes: UInt32(sharedBytes),
-        stream: stream, attributes: attribute, attribute_count: overlaps && architecture >= 90 ? 1 : 0)
+        stream: stream, attributes: attribute,
+        attribute_count: overlaps && architecture >= 90 ? 1 : 0)
       try KernelArgument.withAddresses(of: arguments) { addresses in
         try driver.check(
           driver.launchKernel(&configuration, kernel.function, addresses, nil),
