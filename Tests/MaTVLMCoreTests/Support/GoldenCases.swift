@@ -50,7 +50,6 @@ struct GoldenCases: Decodable, Sendable {
     let steps: [Step]
   }
 
-  let ssmLayers: [Int]
   let samples: [Sample]
   let losses: [SampleLosses]
   let generations: [Prompt]
