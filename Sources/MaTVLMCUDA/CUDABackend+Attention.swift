@@ -126,7 +126,8 @@ extension CUDABackend {
     // As many blocks as the card holds at once, and no more shares than tiles of keys.
     let resident =
       device.multiprocessors * max(1, device.sharedMemoryLimit / tiles.splitSharedBytes)
-    let splits = max(1, min(resident / (rows * geometry.heads), (cached.capacity + 63) / 64))
+    let splits = max(
+      1, min(resident / (rows * geometry.heads), (cached.capacity + 63) / 64, 512))
     let partial = empty([rows, geometry.heads, splits, geometry.headWidth + 2], .float32)
     launch(
       tiles.source(.cachedAttention), "splitAttention",

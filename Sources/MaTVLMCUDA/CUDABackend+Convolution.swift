@@ -12,11 +12,11 @@ extension CUDABackend {
       "causalConvolution: x \(x.shape), weight \(weight.shape), bias \(bias.shape)")
     let y = empty(x.shape, x.dtype)
     let tailTable = tails.map { table(.addresses($0.map(\.address))) } ?? .address(0)
-    launch(
-      .convolution, "causalConvolution", x.dtype, grid: Self.grid(rows, channels, x.dtype),
+    convolve(
+      "causalConvolution", x.shape, taps, x.dtype,
       [
         .tensor(y), .tensor(x), .tensor(weight), .tensor(bias), tailTable,
-        table(.owners(segments)), table(.starts(segments)), .int32(channels), .int32(taps),
+        table(.owners(segments)), table(.starts(segments)),
       ])
     if tails != nil {
       launch(
@@ -36,32 +36,45 @@ extension CUDABackend {
     let taps = weight.shape.count / max(1, channels)
     let type = sharedType("causalConvolutionGradient", dy, x)
     let sequence: [KernelArgument] = [table(.owners(segments)), table(.starts(segments))]
-    let sizes: [KernelArgument] = [.int32(channels), .int32(taps)]
-    let grid = Self.grid(rows, channels, type)
     let dPre = empty(x.shape, .float32)
-    launch(
-      .convolution, "convolutionPreGradient", type, grid: grid,
-      [.tensor(dPre), .tensor(dy), .tensor(x), .tensor(weight), .tensor(bias)] + sequence + sizes)
+    convolve(
+      "convolutionPreGradient", x.shape, taps, type,
+      [.tensor(dPre), .tensor(dy), .tensor(x), .tensor(weight), .tensor(bias)] + sequence)
     let dx = empty(x.shape, type)
-    launch(
-      .convolution, "convolutionInputGradient", type, grid: grid,
-      [.tensor(dx), .tensor(dPre), .tensor(weight)] + sequence + sizes)
+    convolve(
+      "convolutionInputGradient", x.shape, taps, type, columns: 4,
+      [.tensor(dx), .tensor(dPre), .tensor(weight)] + sequence)
     let slab = Self.slab(rows)
     let slabs = (rows + slab - 1) / slab
     let dWeight = empty([slabs, channels * taps], .float32)
     let dBias = empty([slabs, channels], .float32)
     launch(
       .convolution, "convolutionParameterGradient", type,
-      grid: Grid((channels + 255) / 256, slabs, taps),
+      grid: Grid((channels + 255) / 256, slabs),
       [.tensor(dWeight), .tensor(dBias), .tensor(dPre), .tensor(x)] + sequence
-        + [.int32(rows)] + sizes + [.int32(slab)])
+        + [.int32(rows), .int32(channels), .int32(taps), .int32(slab)])
     return (dx, sumRows(dWeight).reshaped(weight.shape), sumRows(dBias))
   }
 
-  /// A block for each row and 256 threads' channels: a pack a thread where there are whole packs.
-  private static func grid(_ rows: Int, _ channels: Int, _ type: DType) -> Grid {
+  /// Queues a kernel, or its sibling for packs of columns where shapes allow.
+  /// - Parameter columns: what a thread of the sibling has; nil: sixteen bytes of them.
+  private func convolve(
+    _ name: String, _ shape: Shape, _ taps: Int, _ type: DType, columns: Int? = nil,
+    _ tensors: [KernelArgument]
+  ) {
+    let (rows, channels) = (shape.rows, shape.width)
     let lanes = 16 / type.byteCount
-    let threads = channels % lanes == 0 ? channels / lanes : channels
-    return Grid(rows, (threads + 255) / 256)
+    let arguments = tensors + [.int32(rows), .int32(channels), .int32(taps)]
+    guard taps == 4, channels % lanes == 0 else {
+      launch(
+        .convolution, name, type, grid: Grid(rows, (channels + 255) / 256), arguments)
+      return
+    }
+    let (threads, block) = (channels / (columns ?? lanes), 64)
+    let rowsOfThread = 16  // ROWS of convolution.cu
+    launch(
+      .convolution, name + "Packs", type,
+      grid: Grid((rows + rowsOfThread - 1) / rowsOfThread, (threads + block - 1) / block),
+      block: block, arguments)
   }
 }

@@ -8,7 +8,7 @@ extension CUDABackend {
       "linear: x \(x.shape), weight \(weight.shape), bias \(bias?.shape ?? [])")
     let y = empty([rows, outputs], x.dtype)
     guard rows > 0 else { return y }
-    let w = converted(weight, to: x.dtype)
+    let w = weights(weight, in: x.dtype)
     if isFew(rows, inputs: inputs, x.dtype) {
       multiplyFewRows(x, w, bias, into: y)
     } else {
@@ -26,7 +26,7 @@ extension CUDABackend {
       dy.shape.width == outputs, "linearInputGradient: dy \(dy.shape), weight \(weight.shape)")
     let dx = empty([rows, inputs], dy.dtype)
     guard rows > 0 else { return dx }
-    let w = converted(weight, to: dy.dtype)
+    let w = weights(weight, in: dy.dtype)
     multiply(
       MatrixProduct(
         rows: rows, columns: inputs, inner: outputs, input: dy.dtype, output: dy.dtype),
@@ -55,7 +55,7 @@ extension CUDABackend {
   ) {
     var shape = shape
     shape.hasBias = bias != nil
-    let bias = bias.map { converted($0, to: shape.output) }
+    let bias = bias.map { weights($0, in: shape.output) }
     attempt { try products.multiply(shape, first, second, bias: bias?.address, into: result) }
   }
 
@@ -69,11 +69,39 @@ extension CUDABackend {
     var source = KernelSource(.gemv, x.dtype)
     source.inputRows = x.shape.rows
     let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
-    let warps = 4  // of a block; each has one output
+    // Two warps of eight share a row of up to five packs a lane, four a longer one.
+    let isShort = inputs * x.dtype.byteCount <= 2 * 32 * 5 * 16
+    let outputsOfBlock = isShort ? 4 : 2
     launch(
-      source, "linearFewRows", grid: Grid((outputs + warps - 1) / warps), block: 32 * warps,
+      source, isShort ? "linearShortRows" : "linearLongRows",
+      grid: Grid((outputs + outputsOfBlock - 1) / outputsOfBlock),
+      overlaps: settle(weight),
       [
         .tensor(y), .tensor(x), .tensor(weight), .tensor(bias), .int32(inputs), .int32(outputs),
       ])
+  }
+
+  /// Weights in a type that a product takes; what was converted is kept until the weights are
+  /// written or given back, since they are used several times in a step and biases in every one.
+  private func weights(_ weight: Tensor, in type: DType) -> Tensor {
+    guard weight.dtype != type else { return weight }
+    let known = conversions.withLock { $0[weight.address] }
+    if let known, known.dtype == type, known.shape == weight.shape { return known }
+    let new = convert(weight, to: type)
+    // What was kept before is given back outside of the lock, which giving back takes again.
+    _ = conversions.withLock { $0.updateValue(new, forKey: weight.address) }
+    return new
+  }
+
+  /// Forgets what is known of weights at an address, which are given back or written.
+  func forget(_ address: UInt64) {
+    settled.withLock { _ = $0.remove(address) }
+    _ = conversions.withLock { $0.removeValue(forKey: address) }
+  }
+
+  /// Whether weights have been read before by a kernel that waited for all work before it, and not
+  /// been written since: then a kernel may read them while others still run.
+  private func settle(_ weight: Tensor) -> Bool {
+    settled.withLock { !$0.insert(weight.address).inserted }
   }
 }

@@ -37,6 +37,7 @@ extension CUDABackend {
       blocks += (count + share - 1) / share
     }
     guard blocks > 0 else { return }
+    for update in updates { forget(update.value.address) }
     let updateTable = Storage(self, byteCount: 8 * words.count)
     words.withUnsafeBytes { write($0, to: updateTable.memory, at: 0) }
     launch(

@@ -16,6 +16,10 @@ package final class CUDABackend: Backend {
   let products: MatrixProducts
   let memory: Mutex<CachingAllocator>
   let tables = Mutex(DeviceTables())
+  /// Where weights lie that no queued work can be writing; see `settle`.
+  let settled = Mutex<Set<UInt64>>([])
+  /// Weights in another type than they are stored in, by where they are stored; see `weights(_:in:)`.
+  let conversions = Mutex<[UInt64: Tensor]>([:])
   private let firstFailure = Mutex<(any Error)?>(nil)
 
   /// - Parameters:
@@ -55,14 +59,16 @@ package final class CUDABackend: Backend {
   }
 
   /// Queues a kernel.
+  /// - Parameter overlaps: whether it may begin before the one before it has ended.
   func launch(
     _ source: KernelSource, _ name: String, grid: Grid, block: Int = 256, sharedBytes: Int = 0,
-    _ arguments: [KernelArgument]
+    overlaps: Bool = true, _ arguments: [KernelArgument]
   ) {
     attempt {
       let kernel = try kernels.kernel(source, name, sharedBytes: sharedBytes)
       try device.launch(
-        kernel, grid: grid, block: block, sharedBytes: sharedBytes, arguments)
+        kernel, grid: grid, block: block, sharedBytes: sharedBytes, overlaps: overlaps,
+        arguments)
     }
   }
 
@@ -106,11 +112,13 @@ package final class CUDABackend: Backend {
 
   package func free(_ memory: Memory, byteCount: Int) {
     guard memory.bits != 0 else { return }
+    forget(UInt64(memory.bits))
     self.memory.withLock { $0.free(UInt64(memory.bits), byteCount: byteCount) }
   }
 
   package func write(_ bytes: UnsafeRawBufferPointer, to memory: Memory, at offset: Int) {
     guard let base = bytes.baseAddress, bytes.count > 0 else { return }
+    forget(UInt64(memory.bits))
     attempt {
       // Memory that is not page-locked is staged by the driver before the call returns.
       try device.driver.check(

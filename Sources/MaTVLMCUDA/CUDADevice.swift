@@ -86,10 +86,11 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
     try driver.check(driver.synchronizeStream(stream), "cuStreamSynchronize")
   }
 
-  /// Queues a kernel. It may begin while the one before it ends (programmatic dependent launch);
-  /// kernels wait by themselves before they touch memory.
+  /// Queues a kernel. One that `overlaps` may begin while the one before it ends (programmatic
+  /// dependent launch); kernels wait by themselves before they touch memory.
   func launch(
-    _ kernel: Kernel, grid: Grid, block: Int, sharedBytes: Int, _ arguments: [KernelArgument]
+    _ kernel: Kernel, grid: Grid, block: Int, sharedBytes: Int, overlaps: Bool,
+    _ arguments: [KernelArgument]
   ) throws {
     guard grid.x > 0, grid.y > 0, grid.z > 0 else { return }
     var attribute = matvlm_cuda_launch_attribute()
@@ -99,7 +100,8 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
       var configuration = matvlm_cuda_launch_configuration(
         grid_x: UInt32(grid.x), grid_y: UInt32(grid.y), grid_z: UInt32(grid.z),
         block_x: UInt32(block), block_y: 1, block_z: 1, shared_bytes: UInt32(sharedBytes),
-        stream: stream, attributes: attribute, attribute_count: architecture >= 90 ? 1 : 0)
+        stream: stream, attributes: attribute,
+        attribute_count: overlaps && architecture >= 90 ? 1 : 0)
       try KernelArgument.withAddresses(of: arguments) { addresses in
         try driver.check(
           driver.launchKernel(&configuration, kernel.function, addresses, nil),

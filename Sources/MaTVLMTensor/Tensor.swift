@@ -53,11 +53,12 @@ public struct Tensor: Sendable {
   /// The same values without history.
   public var detached: Tensor { Tensor(storage, shape, dtype) }
 
-  /// The same values and history under another extent.
+  /// The same values, in the same memory, under another extent.
   /// - Precondition: both extents hold the same number of elements.
   public func reshaped(_ shape: Shape) -> Tensor {
     require(shape.count == self.shape.count, "reshaped: \(self.shape) to \(shape)")
-    return Tensor(storage, shape, dtype, history: history)
+    let extent = self.shape
+    return Tensor(storage, shape, dtype).recording("reshaped", [self]) { [$0.reshaped(extent)] }
   }
 
   /// The values as float32 on the host.

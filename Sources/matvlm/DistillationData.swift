@@ -7,7 +7,7 @@ final class DistillationData {
   let train: any TrainingData
   let heldOut: (any TrainingData)?
   /// How a run goes when the command line does not say.
-  let defaults: TrainingConfiguration
+  let defaults: RunDefaults
   /// Removed when this goes away.
   private let temporary: URL?
 
@@ -27,7 +27,7 @@ final class DistillationData {
       return
     }
     temporary = nil
-    defaults = TrainingConfiguration()
+    defaults = RunDefaults()
     let file = URL(fileURLWithPath: data)
     let pictures =
       imageFolder.map { URL(fileURLWithPath: $0, isDirectory: true) }
@@ -42,13 +42,15 @@ final class DistillationData {
     if let temporary { try? FileManager.default.removeItem(at: temporary) }
   }
 
-  private static let pictures = 8000
+  private static let pictures = 6000
   private static let heldOutPictures = 64
 
   /// The run that brings the embedded student to its teacher (measured in the README).
-  private static var embedded: TrainingConfiguration {
-    var run = TrainingConfiguration()
-    (run.batchSize, run.learningRate, run.clip) = (16, 3e-3, 1)
+  private static var embedded: RunDefaults {
+    var run = RunDefaults(warmup: 0.05, decay: 0.5)
+    run.configuration.batchSize = 8
+    run.configuration.learningRate = 4e-3
+    run.configuration.clip = 1
     return run
   }
 }

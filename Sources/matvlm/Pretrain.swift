@@ -21,8 +21,10 @@ struct Pretrain: ParsableCommand {
   }
 
   func run() throws {
-    var defaults = TrainingConfiguration()
-    (defaults.batchSize, defaults.learningRate, defaults.clip) = (64, 2e-3, 1)
+    var defaults = RunDefaults(warmup: 0.03, decay: 0.5)
+    defaults.configuration.batchSize = 64
+    defaults.configuration.learningRate = 1e-3
+    defaults.configuration.clip = 1
     let configuration = try training.configuration(defaults, samples: pictures)
     let device = try machine.open()
     try output.check()

@@ -2,6 +2,14 @@ import ArgumentParser
 import Foundation
 import MaTVLMCore
 
+/// How a command's runs go when the command line does not say.
+struct RunDefaults {
+  var configuration = TrainingConfiguration()
+  /// Part of the updates over which the rate rises, and falls; the paper's are a tenth.
+  var warmup = 0.1
+  var decay = 0.1
+}
+
 /// How a run goes; what is not given comes from the defaults of the command.
 struct TrainingOptions: ParsableArguments {
   @Option(parsing: .unconditional, help: "Updates of the parameters.")
@@ -21,12 +29,12 @@ struct TrainingOptions: ParsableArguments {
 
   @Option(
     parsing: .unconditional,
-    help: "Updates over which the rate rises from 0; a tenth of all when not given.")
+    help: "Updates over which the rate rises from 0; a part of all when not given.")
   var warmupSteps: Int?
 
   @Option(
     parsing: .unconditional,
-    help: "Updates over which the rate falls to 0; a tenth of all when not given.")
+    help: "Updates over which the rate falls to 0; a part of all when not given.")
   var decaySteps: Int?
 
   @Option(parsing: .unconditional, help: "Taken off matrices at every update, times the rate.")
@@ -60,14 +68,13 @@ struct TrainingOptions: ParsableArguments {
       throw ValidationError("--clip must be 0 or more, not \(clip).")
     }
     // Without --steps it takes the data to know how long the run is.
-    if steps != nil { _ = try configuration(TrainingConfiguration(), samples: 1) }
+    if steps != nil { _ = try configuration(RunDefaults(), samples: 1) }
   }
 
   /// The run over `samples` samples.
   /// - Throws: `ValidationError` naming what is out of range.
-  func configuration(_ defaults: TrainingConfiguration, samples: Int) throws
-    -> TrainingConfiguration
-  {
+  func configuration(_ command: RunDefaults, samples: Int) throws -> TrainingConfiguration {
+    let defaults = command.configuration
     var run = defaults
     run.batchSize = batchSize ?? defaults.batchSize
     run.gradientAccumulation = gradientAccumulation ?? defaults.gradientAccumulation
@@ -82,8 +89,8 @@ struct TrainingOptions: ParsableArguments {
     try check(run)
     let perUpdate = run.sequencesPerUpdate
     run.steps = steps ?? ((epochs ?? 1) * samples + perUpdate - 1) / perUpdate
-    run.warmupSteps = warmupSteps ?? run.steps / 10
-    run.decaySteps = decaySteps ?? run.steps / 10
+    run.warmupSteps = warmupSteps ?? Int(command.warmup * Double(run.steps))
+    run.decaySteps = decaySteps ?? Int(command.decay * Double(run.steps))
     try check(run)
     return run
   }

@@ -92,7 +92,7 @@ func measureDistillation(_ context: CheckContext) throws -> Bool {
       sizes, every: 4, sequences: count, length: 1428, matrices: .bfloat16, on: device)
     let backend = device.backend as! CUDABackend
     _ = backend.takeMemoryPeak()
-    let result = benchmark.run(repeats: 3)
+    let result = benchmark.run(repeats: 7)
     try device.check()
     report(
       "distil \(count) x 1428", "\(fixed(result.seconds * 1e3, 1)) ms",

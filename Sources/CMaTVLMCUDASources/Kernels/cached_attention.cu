@@ -135,25 +135,40 @@ extern "C" __global__ void __launch_bounds__(THREADS) splitAttention(
   }
 }
 
+#define MOST_SPLITS 512
+
 // output [T, H·P] ← the shares of splitAttention, weighted by their denominators. Grid: (H, rows).
 extern "C" __global__ void combineAttention(
     Element *output, const float *partial, int firstRow, int heads, int splits) {
   beginKernel();
+  __shared__ float weights[MOST_SPLITS];
+  __shared__ float total;
   const int head = blockIdx.x;
   const i64 t = firstRow + blockIdx.y;
   partial += ((i64)blockIdx.y * heads + head) * splits * (HEAD_WIDTH + 2);
-  float most = -INFINITY_F;
-  for (int s = 0; s < splits; s++) most = fmaxf(most, partial[s * (HEAD_WIDTH + 2) + HEAD_WIDTH]);
-  for (int d = threadIdx.x; d < HEAD_WIDTH; d += blockDim.x) {
-    float sum = 0, denominator = 0;
-    for (int s = 0; s < splits; s++) {
-      const float *share = partial + s * (HEAD_WIDTH + 2);
-      const float weight = power(share[HEAD_WIDTH] - most);  // 0 for a share without keys
-      if (weight > 0) {
-        sum += weight * share[d];
-        denominator += weight * share[HEAD_WIDTH + 1];
-      }
+  if (threadIdx.x < 32) {
+    float most = -INFINITY_F, denominator = 0;
+    for (int s = LANE; s < splits; s += 32)
+      most = fmaxf(most, partial[s * (HEAD_WIDTH + 2) + HEAD_WIDTH]);
+    most = warpMax(most);
+    for (int s = LANE; s < splits; s += 32) {
+      const float *share = partial + s * (HEAD_WIDTH + 2) + HEAD_WIDTH;
+      const float weight = power(share[0] - most);
+      weights[s] = weight;
+      // A share without keys has no sums: its weight is zero, and what lies there is not read.
+      denominator += weight > 0 ? weight * share[1] : 0.0f;
     }
-    assign(output[(t * heads + head) * HEAD_WIDTH + d], sum / denominator);
+    denominator = warpSum(denominator);
+    if (LANE == 0) total = denominator;
+  }
+  __syncthreads();
+  for (int d = threadIdx.x; d < HEAD_WIDTH; d += blockDim.x) {
+    float sum = 0;
+#pragma unroll 8
+    for (int s = 0; s < splits; s++) {
+      const float part = partial[s * (HEAD_WIDTH + 2) + d];
+      sum += weights[s] > 0 ? weights[s] * part : 0.0f;
+    }
+    assign(output[(t * heads + head) * HEAD_WIDTH + d], sum / total);
   }
 }

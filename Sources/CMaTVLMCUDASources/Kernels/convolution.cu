@@ -1,84 +1,95 @@
 // Causal depthwise convolution with SiLU: K taps over time, each column by itself.
+//
+// The usual K = 4 with whole packs of columns has kernels of its own (…Packs): a thread walks down
+// ROWS rows of one pack with weights and the last rows in registers.
 
-// A thread has PER channels side by side: one pack where the channels are whole packs, else one
-// channel. Rows that threads read more than once come out of the first-level cache.
-template <int PER>
-struct Channels { float v[PER]; };
-
-template <int PER>
-__device__ __forceinline__ Channels<PER> loadChannels(const Element *p) {
-  Channels<PER> y;
-  if constexpr (PER == 1) {
-    y.v[0] = toFloat(*p);
-  } else {
-    const Pack pack = *(const Pack *)p;
-#pragma unroll
-    for (int i = 0; i < PER; i++) y.v[i] = toFloat(pack.v[i]);
-  }
-  return y;
-}
-
-template <int PER>
-__device__ __forceinline__ void storeChannels(Element *p, const Channels<PER> &x) {
-  if constexpr (PER == 1) {
-    assign(*p, x.v[0]);
-  } else {
-    Pack pack;
-#pragma unroll
-    for (int i = 0; i < PER; i++) assign(pack.v[i], x.v[i]);
-    *(Pack *)p = pack;
-  }
-}
-
-template <int PER>
-__device__ __forceinline__ Channels<PER> loadFloats(const float *p) {
-  Channels<PER> y;
-#pragma unroll
-  for (int i = 0; i < PER; i++) y.v[i] = p[i];
-  return y;
-}
+#define TAPS 4
+#define ROWS 16
 
 // bias[c] + Σ_k weight[c, k] x[t − K + 1 + k, c], rows before `start` from tail [K − 1, C] or zero.
-template <int PER>
-__device__ __forceinline__ Channels<PER> preactivation(
+__device__ __forceinline__ float preactivation(
     const Element *x, const float *weight, const float *bias, const float *tail, int t, int start,
     int c, int channels, int taps) {
-  Channels<PER> sum = loadFloats<PER>(bias + c);
+  float sum = bias[c];
   for (int k = 0; k < taps; k++) {
-    const int source = t - taps + 1 + k;
-    Channels<PER> v = {};
-    if (source >= start) v = loadChannels<PER>(x + (i64)source * channels + c);
-    else if (tail) v = loadFloats<PER>(tail + (i64)(source - start + taps - 1) * channels + c);
-#pragma unroll
-    for (int i = 0; i < PER; i++) sum.v[i] += weight[(c + i) * taps + k] * v.v[i];
+    int source = t - taps + 1 + k;
+    float v = source >= start ? toFloat(x[(i64)source * channels + c])
+              : tail ? tail[(i64)(source - start + taps - 1) * channels + c] : 0.0f;
+    sum += weight[c * taps + k] * v;
   }
   return sum;
 }
 
-template <int PER>
-__device__ __forceinline__ void convolve(
+// Calls body(t, preactivations of the pack) for each row of this thread.
+template <class F>
+__device__ __forceinline__ void walkPreactivations(
+    const Element *x, const float *weight, const float *bias, const u64 *tails, const int *owners,
+    const int *starts, int rows, int channels, F body) {
+  const int c = (blockIdx.y * blockDim.x + threadIdx.x) * LANES;
+  if (c >= channels) return;
+  float w[LANES][TAPS], b[LANES];
+#pragma unroll
+  for (int i = 0; i < LANES; i++) {
+    const float4 four = *(const float4 *)(weight + (c + i) * TAPS);
+    w[i][0] = four.x, w[i][1] = four.y, w[i][2] = four.z, w[i][3] = four.w;
+    b[i] = bias[c + i];
+  }
+  const int first = blockIdx.x * ROWS, end = min(rows, first + ROWS);
+  Pack window[TAPS];  // rows t − 3 … t, of whatever segment
+#pragma unroll
+  for (int k = 0; k < TAPS - 1; k++)
+    if (first - TAPS + 1 + k >= 0)
+      window[k + 1] = *(const Pack *)(x + (i64)(first - TAPS + 1 + k) * channels + c);
+  for (int t = first; t < end; t++) {
+#pragma unroll
+    for (int k = 0; k < TAPS - 1; k++) window[k] = window[k + 1];
+    window[TAPS - 1] = *(const Pack *)(x + (i64)t * channels + c);
+    const int segment = owners[t], start = starts[segment];
+    const float *tail = tails ? (const float *)tails[segment] : nullptr;
+    float sum[LANES];
+#pragma unroll
+    for (int i = 0; i < LANES; i++) sum[i] = b[i];
+#pragma unroll
+    for (int k = 0; k < TAPS; k++) {
+      const int source = t - TAPS + 1 + k;
+#pragma unroll
+      for (int i = 0; i < LANES; i++) {
+        float v = 0;
+        if (source >= start) v = toFloat(window[k].v[i]);
+        else if (tail) v = tail[(i64)(source - start + TAPS - 1) * channels + c + i];
+        sum[i] += w[i][k] * v;
+      }
+    }
+    body(t, c, sum);
+  }
+}
+
+// y [T, C]; tails: null or the address of each segment's float32 [K − 1, C]. Grid: (T, ⌈C/256⌉).
+extern "C" __global__ void causalConvolution(
     Element *y, const Element *x, const float *weight, const float *bias, const u64 *tails,
-    const int *owners, const int *starts, int channels, int taps) {
-  const int c = (blockIdx.y * blockDim.x + threadIdx.x) * PER, t = blockIdx.x;
+    const int *owners, const int *starts, int rows, int channels, int taps) {
+  beginKernel();
+  const int c = blockIdx.y * blockDim.x + threadIdx.x, t = blockIdx.x;
   if (c >= channels) return;
   const int segment = owners[t];
   const float *tail = tails ? (const float *)tails[segment] : nullptr;
-  auto p = preactivation<PER>(x, weight, bias, tail, t, starts[segment], c, channels, taps);
-#pragma unroll
-  for (int i = 0; i < PER; i++) p.v[i] *= sigmoid(p.v[i]);
-  storeChannels<PER>(y + (i64)t * channels + c, p);
+  float p = preactivation(x, weight, bias, tail, t, starts[segment], c, channels, taps);
+  assign(y[(i64)t * channels + c], p * sigmoid(p));
 }
 
-// y [T, C]; tails: null or the address of each segment's float32 [K − 1, C].
-// Grid: (T, ⌈C / 256⌉) or, with whole packs, (T, ⌈C / LANES / 256⌉); so for the others below.
-extern "C" __global__ void causalConvolution(
+// The same. Grid: (⌈T / ROWS⌉, ⌈C / LANES / block⌉).
+extern "C" __global__ void causalConvolutionPacks(
     Element *y, const Element *x, const float *weight, const float *bias, const u64 *tails,
-    const int *owners, const int *starts, int channels, int taps) {
+    const int *owners, const int *starts, int rows, int channels, int taps) {
   beginKernel();
-  if (channels % LANES == 0)
-    convolve<LANES>(y, x, weight, bias, tails, owners, starts, channels, taps);
-  else
-    convolve<1>(y, x, weight, bias, tails, owners, starts, channels, taps);
+  walkPreactivations(
+      x, weight, bias, tails, owners, starts, rows, channels,
+      [=](int t, int c, const float *p) {
+        Pack out;
+#pragma unroll
+        for (int i = 0; i < LANES; i++) assign(out.v[i], p[i] * sigmoid(p[i]));
+        *(Pack *)(y + (i64)t * channels + c) = out;
+      });
 }
 
 // Replaces each tail by the last K − 1 of (tail, rows of x). Grid: (⌈C/256⌉, S).
@@ -97,80 +108,142 @@ extern "C" __global__ void updateTails(
   }
 }
 
-template <int PER>
-__device__ __forceinline__ void preGradient(
-    float *dPre, const Element *dy, const Element *x, const float *weight, const float *bias,
-    const int *owners, const int *starts, int channels, int taps) {
-  const int c = (blockIdx.y * blockDim.x + threadIdx.x) * PER, t = blockIdx.x;
-  if (c >= channels) return;
-  const auto p =
-      preactivation<PER>(x, weight, bias, nullptr, t, starts[owners[t]], c, channels, taps);
-  const i64 at = (i64)t * channels + c;
-  const auto g = loadChannels<PER>(dy + at);
-#pragma unroll
-  for (int i = 0; i < PER; i++) {
-    const float s = sigmoid(p.v[i]);
-    dPre[at + i] = g.v[i] * s * (1.0f + p.v[i] * (1.0f - s));
-  }
+// silu′ at p, times g.
+__device__ __forceinline__ float gradientBefore(float g, float p) {
+  const float s = sigmoid(p);
+  return g * s * (1.0f + p * (1.0f - s));
 }
 
-// dPre float32 [T, C] ← dy silu′(preactivation).
+// dPre float32 [T, C] ← dy silu′(preactivation). Grid: (T, ⌈C/256⌉).
 extern "C" __global__ void convolutionPreGradient(
     float *dPre, const Element *dy, const Element *x, const float *weight, const float *bias,
-    const int *owners, const int *starts, int channels, int taps) {
+    const int *owners, const int *starts, int rows, int channels, int taps) {
   beginKernel();
-  if (channels % LANES == 0)
-    preGradient<LANES>(dPre, dy, x, weight, bias, owners, starts, channels, taps);
-  else
-    preGradient<1>(dPre, dy, x, weight, bias, owners, starts, channels, taps);
-}
-
-template <int PER>
-__device__ __forceinline__ void inputGradient(
-    Element *dx, const float *dPre, const float *weight, const int *owners, const int *starts,
-    int channels, int taps) {
-  const int c = (blockIdx.y * blockDim.x + threadIdx.x) * PER, t = blockIdx.x;
+  const int c = blockIdx.y * blockDim.x + threadIdx.x, t = blockIdx.x;
   if (c >= channels) return;
-  const int end = starts[owners[t] + 1];
-  Channels<PER> sum = {};
-  for (int k = 0; k < taps; k++) {
-    const int target = t + taps - 1 - k;
-    if (target >= end) continue;
-    const auto g = loadFloats<PER>(dPre + (i64)target * channels + c);
-#pragma unroll
-    for (int i = 0; i < PER; i++) sum.v[i] += weight[(c + i) * taps + k] * g.v[i];
-  }
-  storeChannels<PER>(dx + (i64)t * channels + c, sum);
+  float p = preactivation(x, weight, bias, nullptr, t, starts[owners[t]], c, channels, taps);
+  i64 i = (i64)t * channels + c;
+  dPre[i] = gradientBefore(toFloat(dy[i]), p);
 }
 
-// dx [T, C] ← Σ_k weight[c, k] dPre[t + K − 1 − k, c] within the segment.
+// The same. Grid: (⌈T / ROWS⌉, ⌈C / LANES / block⌉).
+extern "C" __global__ void convolutionPreGradientPacks(
+    float *dPre, const Element *dy, const Element *x, const float *weight, const float *bias,
+    const int *owners, const int *starts, int rows, int channels, int taps) {
+  beginKernel();
+  walkPreactivations(
+      x, weight, bias, nullptr, owners, starts, rows, channels,
+      [=](int t, int c, const float *p) {
+        const i64 at = (i64)t * channels + c;
+        const Pack g = *(const Pack *)(dy + at);
+#pragma unroll
+        for (int i = 0; i < LANES; i += 4)
+          *(float4 *)(dPre + at + i) = make_float4(
+              gradientBefore(toFloat(g.v[i]), p[i]), gradientBefore(toFloat(g.v[i + 1]), p[i + 1]),
+              gradientBefore(toFloat(g.v[i + 2]), p[i + 2]),
+              gradientBefore(toFloat(g.v[i + 3]), p[i + 3]));
+      });
+}
+
+// dx [T, C] ← Σ_k weight[c, k] dPre[t + K − 1 − k, c] within the segment. Grid: (T, ⌈C/256⌉).
 extern "C" __global__ void convolutionInputGradient(
     Element *dx, const float *dPre, const float *weight, const int *owners, const int *starts,
-    int channels, int taps) {
+    int rows, int channels, int taps) {
   beginKernel();
-  if (channels % LANES == 0)
-    inputGradient<LANES>(dx, dPre, weight, owners, starts, channels, taps);
-  else
-    inputGradient<1>(dx, dPre, weight, owners, starts, channels, taps);
+  const int c = blockIdx.y * blockDim.x + threadIdx.x, t = blockIdx.x;
+  if (c >= channels) return;
+  const int end = starts[owners[t] + 1];
+  float sum = 0;
+  for (int k = 0; k < taps; k++) {
+    int target = t + taps - 1 - k;
+    if (target < end) sum += weight[c * taps + k] * dPre[(i64)target * channels + c];
+  }
+  assign(dx[(i64)t * channels + c], sum);
+}
+
+// The same, four columns a thread. Grid: (⌈T / ROWS⌉, ⌈C / 4 / block⌉).
+extern "C" __global__ void convolutionInputGradientPacks(
+    Element *dx, const float *dPre, const float *weight, const int *owners, const int *starts,
+    int rows, int channels, int taps) {
+  beginKernel();
+  const int c = (blockIdx.y * blockDim.x + threadIdx.x) * 4;
+  if (c >= channels) return;
+  float w[4][TAPS];
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    const float4 four = *(const float4 *)(weight + (c + i) * TAPS);
+    w[i][0] = four.x, w[i][1] = four.y, w[i][2] = four.z, w[i][3] = four.w;
+  }
+  const int first = blockIdx.x * ROWS, last = min(rows, first + ROWS);
+  float4 window[TAPS];  // rows t … t + 3, of whatever segment
+#pragma unroll
+  for (int k = 0; k < TAPS - 1; k++)
+    if (first + k < rows) window[k + 1] = *(const float4 *)(dPre + (i64)(first + k) * channels + c);
+  for (int t = first; t < last; t++) {
+#pragma unroll
+    for (int k = 0; k < TAPS - 1; k++) window[k] = window[k + 1];
+    if (t + TAPS - 1 < rows)
+      window[TAPS - 1] = *(const float4 *)(dPre + (i64)(t + TAPS - 1) * channels + c);
+    const int end = starts[owners[t] + 1];
+    float sum[4] = {};
+#pragma unroll
+    for (int k = 0; k < TAPS; k++)
+      if (t + k < end) {
+        const float4 g = window[k];
+        sum[0] += w[0][TAPS - 1 - k] * g.x;
+        sum[1] += w[1][TAPS - 1 - k] * g.y;
+        sum[2] += w[2][TAPS - 1 - k] * g.z;
+        sum[3] += w[3][TAPS - 1 - k] * g.w;
+      }
+    Element *target = dx + (i64)t * channels + c;
+#pragma unroll
+    for (int i = 0; i < 4; i++) assign(target[i], sum[i]);
+  }
 }
 
 // Partial sums over slabs of rows: dWeight float32 [slabs, C, K], dBias [slabs, C].
-// Grid: (⌈C/256⌉, slabs, K): one tap each.
+// Grid: (⌈C/256⌉, slabs).
 extern "C" __global__ void convolutionParameterGradient(
     float *dWeight, float *dBias, const float *dPre, const Element *x, const int *owners,
     const int *starts, int rows, int channels, int taps, int slab) {
   beginKernel();
-  const int c = blockIdx.x * blockDim.x + threadIdx.x, k = blockIdx.z;
+  const int c = blockIdx.x * blockDim.x + threadIdx.x;
   if (c >= channels) return;
   const int first = blockIdx.y * slab, end = min(rows, first + slab);
-  float sum = 0, biasSum = 0;
+  float biasSum = 0;
+  dWeight += ((i64)blockIdx.y * channels + c) * taps;
+  if (taps == TAPS) {
+    float sum[TAPS] = {}, window[TAPS];  // rows t − 3 … t
+#pragma unroll
+    for (int k = 0; k < TAPS - 1; k++) {
+      const int source = first - TAPS + 1 + k;
+      window[k + 1] = source >= 0 ? toFloat(x[(i64)source * channels + c]) : 0.0f;
+    }
 #pragma unroll 4
-  for (int t = first; t < end; t++) {
-    const int source = t - taps + 1 + k;
-    const float g = dPre[(i64)t * channels + c];
-    biasSum += g;
-    if (source >= starts[owners[t]]) sum += g * toFloat(x[(i64)source * channels + c]);
+    for (int t = first; t < end; t++) {
+#pragma unroll
+      for (int k = 0; k < TAPS - 1; k++) window[k] = window[k + 1];
+      window[TAPS - 1] = toFloat(x[(i64)t * channels + c]);
+      const float g = dPre[(i64)t * channels + c];
+      const int start = starts[owners[t]];
+      biasSum += g;
+#pragma unroll
+      for (int k = 0; k < TAPS; k++)
+        sum[k] += t - TAPS + 1 + k >= start ? g * window[k] : 0.0f;
+    }
+#pragma unroll
+    for (int k = 0; k < TAPS; k++) dWeight[k] = sum[k];
+  } else {
+    for (int t = first; t < end; t++) biasSum += dPre[(i64)t * channels + c];
+    for (int k = 0; k < taps; k++) {
+      float sum = 0;
+      for (int t = first; t < end; t++) {
+        const int source = t - taps + 1 + k;
+        if (source >= starts[owners[t]])
+          sum += dPre[(i64)t * channels + c] * toFloat(x[(i64)source * channels + c]);
+      }
+      dWeight[k] = sum;
+    }
   }
-  if (k == 0) dBias[(i64)blockIdx.y * channels + c] = biasSum;
-  dWeight[((i64)blockIdx.y * channels + c) * taps + k] = sum;
+  dBias[(i64)blockIdx.y * channels + c] = biasSum;
 }

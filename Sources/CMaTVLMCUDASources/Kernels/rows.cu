@@ -132,5 +132,10 @@ extern "C" __global__ void appendRows(
   beginKernel();
   int t = first + blockIdx.x;
   Element *target = (Element *)caches.of[owners[t] - firstSegment] + (i64)positions[t] * width;
-  for (int d = threadIdx.x; d < width; d += blockDim.x) target[d] = x[(i64)t * width + d];
+  const Element *source = x + (i64)t * width;
+  if (width % LANES == 0)
+    for (int d = threadIdx.x; d < width / LANES; d += blockDim.x)
+      ((Pack *)target)[d] = ((const Pack *)source)[d];
+  else
+    for (int d = threadIdx.x; d < width; d += blockDim.x) target[d] = source[d];
 }

@@ -28,7 +28,7 @@ public struct ModelConfiguration: Sendable {
     aspectRatio = try source.choice(
       "image_aspect_ratio", Dictionary(uniqueKeysWithValues: ratios))
     maximumLength = try source.integer("tokenizer_model_max_length", in: 1...(1 << 20))
-    self.mamba = try mamba.map { try MambaPlacement($0, layers: text.layers) }
+    self.mamba = try mamba.map { try MambaPlacement($0, of: text) }
     for (key, own) in [("hidden_size", text.hiddenSize), ("vocab_size", text.vocabularySize)] {
       guard try source.integer(key) == own else {
         throw source.wrong(key, expected: "\(own), as in text_config")
@@ -59,8 +59,13 @@ public struct MambaPlacement: Sendable {
   let values: [String: JSONValue]
 
   /// - Throws: ``ConfigurationError``.
-  init(_ source: ConfigurationObject, layers count: Int) throws {
+  init(_ source: ConfigurationObject, of text: PhiConfiguration) throws {
     configuration = try Mamba2Configuration(source)
+    let count = text.layers
+    guard configuration.modelWidth == text.hiddenSize else {
+      throw source.wrong(
+        "d_model", expected: "\(text.hiddenSize), as hidden_size of config.json")
+    }
     guard try source.integer("n_layer", in: 1...4096) == count else {
       throw source.wrong("n_layer", expected: "\(count), as num_hidden_layers of config.json")
     }

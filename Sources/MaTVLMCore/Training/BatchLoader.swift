@@ -1,9 +1,9 @@
 import Dispatch
 import Synchronization
 
-/// A batch, and the samples that could not be in it.
+/// A batch, or why there is none, and the samples that could not be in it.
 struct PreparedBatch: Sendable {
-  let batch: Batch
+  let batch: Result<Batch, any Error>
   let skipped: [SampleError]
 }
 
@@ -14,8 +14,9 @@ final class BatchLoader: Sendable {
     var order: SampleOrder
     /// Batches not yet begun.
     var remaining: Int
+    /// Broken samples since the last usable one.
     var broken = 0
-    var ready: Result<PreparedBatch, any Error>?
+    var ready: PreparedBatch?
   }
 
   private let data: any TrainingData
@@ -38,18 +39,19 @@ final class BatchLoader: Sendable {
     begin()
   }
 
-  /// The next batch.
-  /// - Throws: ``SampleError`` when a broken sample is to stop the run, ``DatasetError`` when no
-  ///   sample can be used.
-  func next() throws -> PreparedBatch {
+  /// The next batch; ``SampleError`` in its place when a broken sample is to stop the run,
+  /// ``DatasetError`` when no sample can be used.
+  func next() -> PreparedBatch {
     isReady.wait()
-    let result = state.withLock { state in
+    let prepared = state.withLock { state in
       defer { state.ready = nil }
       return state.ready
     }
     begin()
-    guard let result else { fatalError("BatchLoader: more batches were asked for than announced") }
-    return try result.get()
+    guard let prepared else {
+      fatalError("BatchLoader: more batches were asked for than announced")
+    }
+    return prepared
   }
 
   private func begin() {
@@ -62,24 +64,27 @@ final class BatchLoader: Sendable {
       return
     }
     queue.async { [self] in
-      let result = Result { try prepare() }
-      state.withLock { $0.ready = result }
+      var skipped: [SampleError] = []
+      let batch = Result { try prepare(&skipped) }
+      let prepared = PreparedBatch(batch: batch, skipped: skipped)
+      state.withLock { $0.ready = prepared }
       isReady.signal()
     }
   }
 
-  private func prepare() throws -> PreparedBatch {
+  private func prepare(_ skipped: inout [SampleError]) throws -> Batch {
     var examples: [TrainingExample] = []
-    var skipped: [SampleError] = []
     while examples.count < size {
       for result in read(size - examples.count) {
         switch result {
-        case .success(let example): examples.append(example)
-        case .failure(let error): skipped.append(try skip(error))
+        case .success(let example):
+          examples.append(example)
+          state.withLock { $0.broken = 0 }
+        case .failure(let error): try skip(error, &skipped)
         }
       }
     }
-    return PreparedBatch(batch: Batch(examples, for: model), skipped: skipped)
+    return Batch(examples, for: model)
   }
 
   /// The next `count` samples, in order.
@@ -95,13 +100,13 @@ final class BatchLoader: Sendable {
     return results.withLock { $0.compactMap { $0 } }
   }
 
-  private func skip(_ error: any Error) throws -> SampleError {
+  private func skip(_ error: any Error, _ skipped: inout [SampleError]) throws {
     guard let error = error as? SampleError, policy == .skip else { throw error }
+    skipped.append(error)
     let broken = state.withLock { state in
       state.broken += 1
       return state.broken
     }
     guard broken < data.count else { throw DatasetError.noUsableSample(samples: data.count) }
-    return error
   }
 }

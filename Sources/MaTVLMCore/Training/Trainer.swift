@@ -85,9 +85,9 @@ public struct Trainer: Sendable {
     var sums = LossSums()
     var rows = 0
     for _ in 0..<configuration.gradientAccumulation {
-      let prepared = try batches.next()
+      let prepared = batches.next()
       for error in prepared.skipped { try report(.skipped(error)) }
-      let batch = prepared.batch
+      let batch = try prepared.batch.get()
       let (gradients, losses) = task.lossGradients(batch, sequences: sequences)
       total += gradients
       sums += losses

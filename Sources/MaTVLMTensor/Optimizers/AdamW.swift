@@ -17,19 +17,20 @@ public struct AdamW: Sendable {
   public struct Moments: Sendable {
     public let first: Tensor
     public let second: Tensor
+    /// Updates that went into them. A parameter without a gradient sits an update out, as the
+    /// connector does when no sample has a picture, so counts differ.
+    public fileprivate(set) var step: Int
   }
 
   public let configuration: Configuration
-  /// Updates made so far.
-  public private(set) var step = 0
   /// The moments by parameter name; made at a parameter's first update.
   public private(set) var moments: [String: Moments] = [:]
 
   public init(_ configuration: Configuration = .init()) { self.configuration = configuration }
 
   /// Continues from saved moments.
-  package init(_ configuration: Configuration, step: Int, moments: [String: Moments]) {
-    (self.configuration, self.step, self.moments) = (configuration, step, moments)
+  package init(_ configuration: Configuration, moments: [String: Moments]) {
+    (self.configuration, self.moments) = (configuration, moments)
   }
 
   /// One step for every parameter that has a gradient.
@@ -41,17 +42,19 @@ public struct AdamW: Sendable {
     _ parameters: [Parameter], with gradients: Gradients, learningRate: Float,
     gradientScale: Float = 1
   ) {
-    step += 1
-    let updates = parameters.compactMap { parameter -> AdamWUpdate? in
-      guard let gradient = gradients[parameter] else { return nil }
-      let moments = moments(of: parameter)
-      return AdamWUpdate(
-        value: parameter.value.detached, gradient: gradient, firstMoment: moments.first,
-        secondMoment: moments.second,
-        weightDecay: Self.decays(parameter) ? configuration.weightDecay : 0)
+    var updates: [Int: [AdamWUpdate]] = [:]  // by the step of their moments
+    for parameter in parameters {
+      guard let gradient = gradients[parameter] else { continue }
+      let moments = nextMoments(of: parameter)
+      updates[moments.step, default: []].append(
+        AdamWUpdate(
+          value: parameter.value.detached, gradient: gradient, firstMoment: moments.first,
+          secondMoment: moments.second,
+          weightDecay: Self.decays(parameter) ? configuration.weightDecay : 0))
     }
-    guard let backend = updates.first?.value.backend else { return }
-    backend.adamW(updates, stepConstants(learningRate, gradientScale))
+    for (step, group) in updates {
+      group[0].value.backend.adamW(group, constants(step, learningRate, gradientScale))
+    }
   }
 
   /// Whether weight decay applies: to tensors of more than one dimension that are not biases.
@@ -59,16 +62,20 @@ public struct AdamW: Sendable {
     parameter.shape.dimensions.count > 1 && !parameter.name.hasSuffix("bias")
   }
 
-  private mutating func moments(of parameter: Parameter) -> Moments {
-    if let existing = moments[parameter.name] { return existing }
+  /// The moments with the update counted in that is about to change them.
+  private mutating func nextMoments(of parameter: Parameter) -> Moments {
     let device = parameter.value.device
-    let fresh = Moments(
-      first: .zeros(parameter.shape, on: device), second: .zeros(parameter.shape, on: device))
-    moments[parameter.name] = fresh
-    return fresh
+    var next =
+      moments[parameter.name]
+      ?? Moments(
+        first: .zeros(parameter.shape, on: device), second: .zeros(parameter.shape, on: device),
+        step: 0)
+    next.step += 1
+    moments[parameter.name] = next
+    return next
   }
 
-  private func stepConstants(_ learningRate: Float, _ gradientScale: Float) -> AdamWStep {
+  private func constants(_ step: Int, _ learningRate: Float, _ gradientScale: Float) -> AdamWStep {
     // In double: float32 powers near 1 lose the digits that matter here.
     func correction(_ beta: Float) -> Float { Float(1 - pow(Double(beta), Double(step))) }
     return AdamWStep(

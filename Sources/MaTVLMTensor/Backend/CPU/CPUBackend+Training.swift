@@ -33,14 +33,14 @@ extension CPUBackend {
   /// `value` of every item, found on several threads.
   func doubles(_ items: Int, _ value: @Sendable (Int) -> Double) -> [Double] {
     let stride = MemoryLayout<Double>.stride
-    let storage = Storage(self, byteCount: items * stride)
-    let values = storage.memory
-    // Memory does not keep its storage alive.
-    return withExtendedLifetime(storage) {
+    let values = Storage(self, byteCount: items * stride)
+    // Its memory is not its owner: somebody else would be given it meanwhile.
+    return withExtendedLifetime(values) {
+      let memory = values.memory
       parallel(items) { item in
-        values.pointer.storeBytes(of: value(item), toByteOffset: item * stride, as: Double.self)
+        memory.pointer.storeBytes(of: value(item), toByteOffset: item * stride, as: Double.self)
       }
-      return (0..<items).map { values.pointer.load(fromByteOffset: $0 * stride, as: Double.self) }
+      return (0..<items).map { memory.pointer.load(fromByteOffset: $0 * stride, as: Double.self) }
     }
   }
 }

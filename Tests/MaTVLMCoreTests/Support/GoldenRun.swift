@@ -1,0 +1,50 @@
+import MaTVLMCore
+import MaTVLMTensor
+
+/// A distillation of the golden student by the golden teacher, and what it reported.
+struct GoldenRun {
+  private(set) var trainer: Trainer
+  private(set) var events: [TrainingEvent] = []
+
+  /// - Parameter prepare: changes the student before it is trained.
+  init(
+    _ configuration: TrainingConfiguration, _ objective: DistillationObjective = .init(),
+    data: (any TrainingData)? = nil, heldOut: (any TrainingData)? = nil, on device: Device = .cpu,
+    prepare: (VisionLanguageModel) -> Void = { _ in }
+  ) throws {
+    let student = try GoldenModels.load("student", on: device)
+    prepare(student)
+    trainer = Trainer(
+      distilling: try GoldenModels.load("teacher", on: device), into: student, objective,
+      configuration, data: try data ?? GoldenModels.data(), heldOut: heldOut)
+  }
+
+  /// Runs to the end; events up to an error stay.
+  mutating func run() throws {
+    var events: [TrainingEvent] = []
+    defer { self.events = events }
+    try trainer.run { events.append($0) }
+  }
+
+  var updates: [TrainingUpdate] {
+    events.compactMap { if case .update(let update) = $0 { update } else { nil } }
+  }
+
+  var skipped: [SampleError] {
+    events.compactMap { if case .skipped(let error) = $0 { error } else { nil } }
+  }
+
+  var evaluations: [(step: Int, losses: LossMeans)] {
+    events.compactMap { event in
+      if case .evaluation(let step, let losses) = event { (step, losses) } else { nil }
+    }
+  }
+
+  /// The bits of every trained parameter.
+  var bits: [String: [UInt32]] {
+    Dictionary(
+      uniqueKeysWithValues: trainer.trainedParameters.map {
+        ($0.name, $0.value.array().map(\.bitPattern))
+      })
+  }
+}
