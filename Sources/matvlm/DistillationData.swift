@@ -42,7 +42,7 @@ final class DistillationData {
     if let temporary { try? FileManager.default.removeItem(at: temporary) }
   }
 
-  private static let pictures = 6000
+  private static let pictures = 5200
   private static let heldOutPictures = 64
 
   /// The run that brings the embedded student to its teacher (measured in the README).
