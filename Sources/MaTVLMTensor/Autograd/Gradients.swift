@@ -4,7 +4,7 @@ public struct Gradients: Sendable {
 
   public init() {}
 
-  /// The gradient of `parameter`, of as many elements and float32; nil when the number does not depend
+  /// The gradient of `parameter`, of its shape and float32; nil when the number does not depend
   /// on it.
   public subscript(_ parameter: Parameter) -> Tensor? { parameter.leaf.flatMap { self[$0] } }
 
