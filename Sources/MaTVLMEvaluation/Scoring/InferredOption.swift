@@ -14,15 +14,14 @@ package struct InferredOption: Sendable {
 
   private static let separators = ".()[],:;!*#{}".unicodeScalars
 
-  /// The only option whose letter stands alone. "A" begins sentences, and must be nearly all there
-  /// is.
+  /// The only option whose letter stands alone. "A" may be an article in more than three words.
   private func letter(in answer: String) -> String? {
     let words = String(
       scalars: answer.unicodeScalars.map { Self.separators.contains($0) ? " " : $0 }
     ).pythonWords
     let named = options.map(\.letter).filter(words.contains)
     guard named.count == 1 else { return nil }
-    return named[0] == "A" && words.count > 3 && words.first != "A" ? nil : named[0]
+    return named[0] == "A" && words.count > 3 ? nil : named[0]
   }
 
   /// The only option whose text occurs in an answer that is not much longer than all options.
