@@ -42,7 +42,8 @@ struct BenchmarkOptions: ParsableArguments {
 
   @OptionGroup var files: BenchmarkFileOptions
 
-  @Option(help: "published, single-answer, single-answer-chinese, without-ocr, text-only.")
+  @Option(
+    help: "published, single-answer, single-answer-chinese, all-rounds, without-ocr, text-only.")
   var prompt: PromptVariant?
 
   @Option(

@@ -86,6 +86,32 @@ struct OptionBenchmarkTests {
     #expect(score["count"] == 100)
   }
 
+  @Test("MMBench: options in every rotation, letters read back")
+  func mmBenchRounds() throws {
+    let mmBench = try mmBench()
+    // Always the option that is right, by the letter under which it is shown.
+    let right: Set = ["red", "four"]
+    let run = try mmBench.run(.allRounds) { question in
+      let line = question.text.split(separator: "\n").first {
+        right.contains(String($0.dropFirst(3)))
+      }
+      return String(line!.first!)
+    }
+    #expect(run.records.map(\.text) == ["A", "B", "D", "C", "B", "A", "B", "A"])
+    #expect(run.records[3].round?.letters == ["B", "C", "D", "A"])
+    #expect(run.records[3].prompt.hasSuffix("A. two\nB. three\nC. four\nD. one"))
+    #expect(run.problems == [])
+    let report = try #require(try mmBench.benchmark.score(run.records, mmBench.files, seed: 0))
+    #expect(report[.published]?.headline == 100)
+    #expect(report.problems == [])
+    let other = run.records.map {
+      AnswerRecord(
+        questionID: $0.questionID, prompt: $0.prompt,
+        text: $0.prompt.hasSuffix("D. one") ? "A" : $0.text, round: $0.round)
+    }
+    #expect(try mmBench.benchmark.score(other, mmBench.files, seed: 0)?[.published]?.headline == 50)
+  }
+
   @Test("MMBench: the spreadsheet has the table's rows and the answers")
   func mmBenchSubmission() throws {
     let mmBench = try mmBench()

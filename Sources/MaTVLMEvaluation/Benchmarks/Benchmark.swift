@@ -35,6 +35,9 @@ public protocol Benchmark: Sendable {
   /// The prompts that can be chosen, the published one first.
   var prompts: [PromptVariant] { get }
 
+  /// Whether an id names one question. False where it names a picture, with several questions.
+  var hasUniqueIDs: Bool { get }
+
   /// Everything to ask, in order.
   /// - Throws: ``EvaluationError`` when a file is missing or not of its shape.
   func questions(_ files: BenchmarkFiles, _ prompt: PromptVariant) throws -> [Question]
@@ -55,6 +58,7 @@ public protocol Benchmark: Sendable {
 extension Benchmark {
   public var tokenLimit: Int { 512 }
   public var prompts: [PromptVariant] { [.published] }
+  public var hasUniqueIDs: Bool { true }
 
   public func score(_ answers: [AnswerRecord], _ files: BenchmarkFiles, seed: UInt64) throws
     -> ScoreReport?
@@ -91,6 +95,8 @@ public enum PromptVariant: String, Sendable, Hashable, Codable, CaseIterable {
   case singleAnswer = "single-answer"
   /// The same in Chinese.
   case singleAnswerChinese = "single-answer-chinese"
+  /// Options are asked in every rotation.
+  case allRounds = "all-rounds"
   /// Without the line of OCR tokens that the question file has.
   case withoutOCR = "without-ocr"
   /// Questions without a usable picture are asked, in place of guessed.

@@ -10,7 +10,7 @@ struct MMBench: Benchmark {
   let title = "MMBench"
   let layout = BenchmarkLayout(questions: ["mmbench_dev_20230712.tsv"])
   let tokenLimit = 1024
-  let prompts = [PromptVariant.published, .singleAnswer, .singleAnswerChinese]
+  let prompts = [PromptVariant.published, .singleAnswer, .singleAnswerChinese, .allRounds]
 
   private static let letters = ["A", "B", "C", "D"]
   /// Rotated copies of question i are numbered i + k · this.
@@ -26,10 +26,29 @@ struct MMBench: Benchmark {
     let category: String?
     let picture: Data
 
-    var lettered: [(letter: String, text: String)] { Array(zip(MMBench.letters, options)) }
-    var text: String {
+    /// The options moved to the left `number` times; the letters shown stay A, B, …
+    func round(_ number: Int) -> OptionRound {
+      func rotated(_ list: [String]) -> [String] {
+        Array(list.dropFirst(number) + list.prefix(number))
+      }
+      return OptionRound(
+        number: number, options: rotated(options),
+        letters: rotated(Array(MMBench.letters.prefix(options.count))))
+    }
+
+    func text(_ round: OptionRound) -> String {
       (hint.map { $0 + "\n" } ?? "") + question
-        + lettered.map { "\n\($0.letter). \($0.text)" }.joined()
+        + zip(MMBench.letters, round.options).map { "\n\($0). \($1)" }.joined()
+    }
+
+    /// The letter that an answer means before rotation; nil: only a judge could tell.
+    func choice(in record: AnswerRecord) -> String? {
+      let round = record.round ?? round(0)
+      let shown = Array(zip(MMBench.letters, round.options))
+      guard let letter = InferredOption(shown)(record.text),
+        let place = MMBench.letters.firstIndex(of: letter), place < round.letters.count
+      else { return nil }
+      return round.letters[place]
     }
   }
 
@@ -56,13 +75,14 @@ struct MMBench: Benchmark {
   }
 
   func questions(_ files: BenchmarkFiles, _ prompt: PromptVariant) throws -> [Question] {
-    try Self.rows(files.questions).map { row in
-      Question(
-        .number(row.index), row.text + prompt.suffix, recorded: row.text,
-        picture: .base64(row.picture),
-        round: OptionRound(
-          number: 0, options: row.options,
-          letters: Array(Self.letters.prefix(row.options.count))))
+    try Self.rows(files.questions).flatMap { row in
+      (0..<(prompt == .allRounds ? row.options.count : 1)).map { number in
+        let round = row.round(number)
+        let text = row.text(round)
+        return Question(
+          .number(row.index), text + prompt.suffix, recorded: text, picture: .base64(row.picture),
+          round: round)
+      }
     }
   }
 
@@ -72,7 +92,7 @@ struct MMBench: Benchmark {
     let rows = try Self.rows(files.questions)
     guard rows.contains(where: { $0.answer != nil }) else { return nil }
     var set = AnswerSet(answers)
-    let given = set.byID()
+    let given = set.roundsByID()
     set.noteUnknown(given, known: Set(rows.map { "\($0.index)" }).contains)
     var judged: [(row: Row, isRight: Bool)] = []
     for row in rows {
@@ -81,16 +101,16 @@ struct MMBench: Benchmark {
           Problem(.missingAnnotation, row.index, "no answer in its row; not scored"))
         continue
       }
-      guard let record = given["\(row.index)"] else {
+      guard let rounds = given["\(row.index)"] else {
         set.noteMissing("\(row.index)")
         judged.append((row, false))
         continue
       }
-      let option = InferredOption(row.lettered)(record.text)
-      if option == nil {
+      let choices = rounds.values.map { row.choice(in: $0) }
+      if choices.contains(nil) {
         set.problems.append(Problem(.unmatchedAnswer, row.index, "counts as wrong"))
       }
-      judged.append((row, option == answer))
+      judged.append((row, choices.allSatisfy { $0 == answer }))
     }
     return report(set, [Self.score(judged)])
   }

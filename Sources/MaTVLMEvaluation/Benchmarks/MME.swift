@@ -9,6 +9,7 @@ struct MME: Benchmark {
   let layout = BenchmarkLayout(
     questions: ["llava_mme.jsonl"], images: ["MME_Benchmark_release_version"],
     annotations: ["MME_Benchmark_release_version"])
+  let hasUniqueIDs = false
 
   private static let perception = [
     "existence", "count", "position", "color", "posters", "celebrity", "scene", "landmark",

@@ -10,6 +10,7 @@ struct TextVQA: Benchmark {
     questions: ["llava_textvqa_val_v051_ocr.jsonl"], images: ["train_images"],
     annotations: ["TextVQA_0.5.1_val.json"])
   let prompts = [PromptVariant.published, .withoutOCR]
+  let hasUniqueIDs = false
 
   func questions(_ files: BenchmarkFiles, _ prompt: PromptVariant) throws -> [Question] {
     try LLaVAQuestion.read(files.questions).map { line in
@@ -64,7 +65,7 @@ struct TextVQA: Benchmark {
   ) -> Score {
     let normalize = AnswerNormalizer(rule)
     let sum = pairs.reduce(0.0) {
-      $0 + SoftAccuracy.score(normalize($1.answer), $1.references.map { normalize($0) })
+      $0 + SoftAccuracy.score(normalize($1.answer), normalize($1.references))
     }
     let accuracy = percentage(sum, of: pairs.count)
     return Score(

@@ -57,7 +57,7 @@ struct VQAv2: Benchmark {
       var references = annotation.answers.map(\.answer)
       // The server leaves references alone when all annotators agree.
       if rule == .corrected || Set(references).count > 1 {
-        references = references.map { normalize($0) }
+        references = normalize(references)
       }
       let accuracy = given["\(annotation.question_id)"].map {
         SoftAccuracy.score(normalize($0.text), references)

@@ -31,20 +31,19 @@ public struct BenchmarkRun {
     self.settings = settings
     self.questions = questions[shard.range(of: questions.count)]
     self.images = images.map(ImageFolder.init)
-    problems = Self.duplicates(questions)
+    problems = Self.duplicates(questions, settings.benchmark.benchmark.hasUniqueIDs)
     try folder.create()
     try settings.claim(folder.settings(settings.benchmark, shard))
     file = try AnswerFile(folder.answers(settings.benchmark, shard), self.questions)
   }
 
-  /// Questions that the file has in the same words more than once. Ids may repeat: those of TextVQA
-  /// and MME are their pictures'.
-  private static func duplicates(_ questions: [Question]) -> [Problem] {
+  /// Ids that the file has more than once; where ids are of pictures, those with the same words.
+  private static func duplicates(_ questions: [Question], _ hasUniqueIDs: Bool) -> [Problem] {
     var seen: Set<[String]> = []
     return questions.compactMap { question in
       let round = question.round.map { "\($0.number)" } ?? ""
-      return seen.insert(["\(question.id)", question.recorded, round]).inserted
-        ? nil : Problem(.duplicateID, question.id, "the question is in the file again; asked again")
+      return seen.insert(["\(question.id)", hasUniqueIDs ? "" : question.recorded, round]).inserted
+        ? nil : Problem(.duplicateID, question.id, "it is in the question file again; asked again")
     }
   }
 

@@ -18,6 +18,17 @@ package struct AnswerNormalizer: Sendable {
     return Self.words(Self.withoutPeriods(withoutPunctuation(line), atMost: mostPeriods))
   }
 
+  /// Several answers; equal ones, of which annotators give many, are worked on once.
+  func callAsFunction(_ answers: [String]) -> [String] {
+    var known: [String: String] = [:]
+    return answers.map { answer in
+      if let normal = known[answer] { return normal }
+      let normal = self(answer)
+      known[answer] = normal
+      return normal
+    }
+  }
+
   private static let punctuation = ";/[]\"{}()=+\\_-><@`,?!".unicodeScalars
 
   private func withoutPunctuation(_ line: String) -> String {

@@ -18,14 +18,30 @@ struct AnswerSet {
   mutating func byID() -> [String: AnswerRecord] {
     var result: [String: AnswerRecord] = [:]
     for record in records where result.updateValue(record, forKey: "\(record.questionID)") != nil {
-      problems.append(
-        Problem(.duplicateID, record.questionID, "answered more than once; the last answer counts"))
+      noteRepeated(record)
     }
     return result
   }
 
+  /// The records of each id by the number of their round.
+  mutating func roundsByID() -> [String: [Int: AnswerRecord]] {
+    var result: [String: [Int: AnswerRecord]] = [:]
+    for record in records {
+      let round = record.round?.number ?? 0
+      if result["\(record.questionID)", default: [:]].updateValue(record, forKey: round) != nil {
+        noteRepeated(record)
+      }
+    }
+    return result
+  }
+
+  private mutating func noteRepeated(_ record: AnswerRecord) {
+    problems.append(
+      Problem(.duplicateID, record.questionID, "answered more than once; the last answer counts"))
+  }
+
   /// Notes the answers whose id no annotation has.
-  mutating func noteUnknown(_ answers: [String: AnswerRecord], known: (String) -> Bool) {
+  mutating func noteUnknown<Answer>(_ answers: [String: Answer], known: (String) -> Bool) {
     for id in answers.keys.sorted() where !known(id) {
       problems.append(Problem(.missingAnnotation, id, "its answer is not scored"))
     }
