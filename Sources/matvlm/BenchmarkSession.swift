@@ -33,7 +33,8 @@ struct BenchmarkSession {
     StandardError.print(settings.description + (shard == .whole ? "" : "\nshard \(shard)"))
     let model = try VisionLanguageModel.load(modelFolder, on: device)
     let count = run.count
-    try run.run({ try model.answers($0, limit: limit) }) { Self.show($0, of: count) }
+    try run.run(
+      { try model.answers($0, limit: limit) }, progress: { Self.show($0, of: count) })
     ScorePrinter.show(run.problems)
     if shard == .whole {
       let answers = try AnswerRecord.read(folder.answers(name))

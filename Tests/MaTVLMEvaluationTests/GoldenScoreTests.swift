@@ -20,9 +20,15 @@ struct GoldenScoreTests {
 
   private struct SoftScores: Decodable {
     struct Case: Decodable {
-      let pred_answer: String
-      let gt_answers: [String]
+      let prediction: String
+      let references: [String]
       let score: Double
+
+      private enum CodingKeys: String, CodingKey {
+        case score
+        case prediction = "pred_answer"
+        case references = "gt_answers"
+      }
     }
     let cases: [Case]
     let accuracy: Double?
@@ -36,18 +42,18 @@ struct GoldenScoreTests {
     let normalize = AnswerNormalizer()
     for item in golden.cases {
       let score = SoftAccuracy.score(
-        normalize(item.pred_answer), item.gt_answers.map { normalize($0) })
+        normalize(item.prediction), item.references.map { normalize($0) })
       #expect(abs(score - item.score) < 1e-9)
     }
     let folder = try TemporaryFolder()
     let annotations = golden.cases.enumerated().map { index, item -> [String: Any] in
-      ["image_id": "\(index)", "question": "What?", "answers": item.gt_answers]
+      ["image_id": "\(index)", "question": "What?", "answers": item.references]
     }
     try folder.write(
       "TextVQA_0.5.1_val.json", JSONSerialization.data(withJSONObject: ["data": annotations]))
     let answers = golden.cases.enumerated().map { index, item in
       AnswerRecord(
-        questionID: .text("\(index)"), prompt: "What?\nShort.", text: item.pred_answer)
+        questionID: .text("\(index)"), prompt: "What?\nShort.", text: item.prediction)
     }
     let benchmark = BenchmarkName.textvqa.benchmark
     let report = try #require(

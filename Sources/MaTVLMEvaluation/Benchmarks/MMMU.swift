@@ -20,12 +20,18 @@ struct MMMU: Benchmark {
     let id: String
     let prompt: String
     let image: String?
-    let question_type: String
-    let all_choices: [String]?
+    let kind: String
+    let choices: [String]?
     let index2ans: [String: String]?
 
-    var letters: [String] { all_choices ?? [] }
-    var hasOptions: Bool { question_type == "multiple-choice" && !letters.isEmpty }
+    private enum CodingKeys: String, CodingKey {
+      case id, prompt, image, index2ans
+      case kind = "question_type"
+      case choices = "all_choices"
+    }
+
+    var letters: [String] { choices ?? [] }
+    var hasOptions: Bool { kind == "multiple-choice" && !letters.isEmpty }
 
     /// The option that `text` chooses, or a guess.
     func choice(in text: String, seed: UInt64) -> (letter: String, isGuess: Bool) {
@@ -135,14 +141,17 @@ private struct MMMUTruth: Decodable {
   private let hasOptions: Bool
   private let references: [String]
 
-  private enum Key: String, CodingKey { case question_type, ground_truth }
+  private enum Key: String, CodingKey {
+    case kind = "question_type"
+    case references = "ground_truth"
+  }
 
   init(from decoder: any Decoder) throws {
     let values = try decoder.container(keyedBy: Key.self)
-    hasOptions = try values.decode(String.self, forKey: .question_type) == "multiple-choice"
+    hasOptions = try values.decode(String.self, forKey: .kind) == "multiple-choice"
     references =
-      try (try? values.decode([String].self, forKey: .ground_truth))
-      ?? [values.decode(String.self, forKey: .ground_truth)]
+      try (try? values.decode([String].self, forKey: .references))
+      ?? [values.decode(String.self, forKey: .references)]
   }
 
   func accepts(_ answer: String) -> Bool {

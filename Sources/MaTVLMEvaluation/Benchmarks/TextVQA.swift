@@ -26,9 +26,14 @@ struct TextVQA: Benchmark {
   }
 
   private struct Annotation: Decodable {
-    let image_id: RecordID
+    let imageID: RecordID
     let question: String
     let answers: [String]?
+
+    private enum CodingKeys: String, CodingKey {
+      case question, answers
+      case imageID = "image_id"
+    }
   }
 
   func score(_ answers: [AnswerRecord], _ files: BenchmarkFiles, seed: UInt64) throws
@@ -38,7 +43,7 @@ struct TextVQA: Benchmark {
     let annotations: Annotations = try InputFile.json(
       file, "data, a list of image_id, question and answers")
     let references = Dictionary(
-      annotations.data.map { (["\($0.image_id)", $0.question.lowercased()], $0.answers ?? []) },
+      annotations.data.map { (["\($0.imageID)", $0.question.lowercased()], $0.answers ?? []) },
       uniquingKeysWith: { $1 })
     var set = AnswerSet(answers)
     var pairs: [(answer: String, references: [String])] = []

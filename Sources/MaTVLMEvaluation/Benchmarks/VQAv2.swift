@@ -24,9 +24,15 @@ struct VQAv2: Benchmark {
 
   private struct Annotation: Decodable {
     struct Answer: Decodable { let answer: String }
-    let question_id: RecordID
+    let id: RecordID
     let answers: [Answer]
-    let answer_type: String?
+    let kind: String?
+
+    private enum CodingKeys: String, CodingKey {
+      case answers
+      case id = "question_id"
+      case kind = "answer_type"
+    }
   }
 
   func score(_ answers: [AnswerRecord], _ files: BenchmarkFiles, seed: UInt64) throws
@@ -37,10 +43,10 @@ struct VQAv2: Benchmark {
       file, "annotations, a list of question_id and answers")
     var set = AnswerSet(answers)
     let given = set.byID()
-    let known = Set(annotations.annotations.map { "\($0.question_id)" })
+    let known = Set(annotations.annotations.map { "\($0.id)" })
     set.noteUnknown(given, known: known.contains)
-    for annotation in annotations.annotations where given["\(annotation.question_id)"] == nil {
-      set.noteMissing("\(annotation.question_id)")
+    for annotation in annotations.annotations where given["\(annotation.id)"] == nil {
+      set.noteMissing("\(annotation.id)")
     }
     let scores = [Score.Rule.published, .corrected].map { rule in
       Self.score(rule, annotations.annotations, given)
@@ -59,10 +65,10 @@ struct VQAv2: Benchmark {
       if rule == .corrected || Set(references).count > 1 {
         references = normalize(references)
       }
-      let accuracy = given["\(annotation.question_id)"].map {
+      let accuracy = given["\(annotation.id)"].map {
         SoftAccuracy.score(normalize($0.text), references)
       }
-      for key in ["accuracy", annotation.answer_type ?? "other"] {
+      for key in ["accuracy", annotation.kind ?? "other"] {
         let old = sums[key] ?? (0, 0)
         sums[key] = (old.sum + (accuracy ?? 0), old.count + 1)
       }

@@ -56,8 +56,6 @@ private struct Parser {
     UInt8(ascii: "\t"), UInt8(ascii: "\n"), UInt8(ascii: "\r"), UInt8(ascii: "\"")
   )
 
-  init(bytes: Data) { self.bytes = bytes }
-
   mutating func records() -> [[Data]] {
     var records: [[Data]] = []
     var record: [Data] = []
