@@ -11,6 +11,7 @@ public enum EvaluationError: Error, Sendable, Hashable, CustomStringConvertible 
   case incomplete(folder: String, reason: String)
   case unwritable(path: String, reason: String)
 
+  /// The file, what is wrong, and what to do.
   public var description: String {
     switch self {
     case .missing(let path, let role, let option):

@@ -37,13 +37,13 @@ struct BenchmarkFileOptions: ParsableArguments {
 /// How a benchmark is asked.
 struct BenchmarkOptions: ParsableArguments {
   @Option(
-    help: ArgumentHelp("A benchmark to ask in place of shapes: \(Self.names).", valueName: "name"))
+    help: ArgumentHelp("A benchmark to ask in place of shapes.", valueName: "name"))
   var benchmark: BenchmarkName?
 
   @OptionGroup var files: BenchmarkFileOptions
 
   @Option(
-    help: "published, single-answer, single-answer-chinese, all-rounds, without-ocr, text-only.")
+    help: "How questions are put; each benchmark has some of these ways.")
   var prompt: PromptVariant?
 
   @Option(

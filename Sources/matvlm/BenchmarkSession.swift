@@ -38,7 +38,8 @@ struct BenchmarkSession {
     ScorePrinter.show(run.problems)
     if shard == .whole {
       let answers = try AnswerRecord.read(folder.answers(name))
-      try ScorePrinter(isJSON: isJSON).score(name, answers, files, seed: seed, into: folder)
+      try ScorePrinter(isJSON: isJSON).score(
+        name, answers, files, seed: seed, into: folder, known: run.problems)
     } else {
       try StandardOutput.print(folder.answers(name, shard).path)
     }

@@ -5,6 +5,13 @@ struct Evaluate: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract:
       "Accuracy on held-out pictures of shapes, or answers to one of the paper's benchmarks.",
-    discussion: "'matvlm evaluate ask --help' explains the options; 'ask' itself can be left out.",
+    usage: "matvlm evaluate merge <options>",
+    // The options are those of the command that is run when none is named.
+    discussion: """
+      With --benchmark, asks what --data holds, and writes each answer into --output as it comes. A \
+      run that was stopped is gone on from by the same command.
+
+      \(EvaluateAsk.helpMessage(columns: 80))
+      """,
     subcommands: [EvaluateAsk.self, EvaluateMerge.self], defaultSubcommand: EvaluateAsk.self)
 }

@@ -2,15 +2,10 @@ import ArgumentParser
 import Foundation
 import MaTVLMCore
 
-/// `matvlm evaluate ask`, or `matvlm evaluate` alone
+/// What `matvlm evaluate` does when no subcommand is named.
 struct EvaluateAsk: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "ask",
-    abstract: "Asks a model about held-out pictures of shapes, or one of the paper's benchmarks.",
-    discussion: """
-      With --benchmark, asks what --data holds, and writes each answer into --output as it comes. A \
-      run that was stopped is gone on from by the same command.
-      """)
+    commandName: "ask", usage: "matvlm evaluate <options>", shouldDisplay: false)
 
   @Option(
     help: "The model's folder; the embedded teacher when not given.", completion: .directory)

@@ -6,10 +6,12 @@ struct ScorePrinter {
   let isJSON: Bool
 
   /// Scores answers, prints the result, and leaves it with what is to be handed in.
-  /// - Parameter folder: where these are written; nil: nowhere.
+  /// - Parameters:
+  ///   - folder: where these are written; nil: nowhere.
+  ///   - known: problems that were shown before.
   func score(
     _ name: BenchmarkName, _ answers: [AnswerRecord], _ files: BenchmarkFiles, seed: UInt64,
-    into folder: EvaluationFolder?
+    into folder: EvaluationFolder?, known: [Problem] = []
   ) throws {
     let benchmark = name.benchmark
     let report = try benchmark.score(answers, files, seed: seed)
@@ -22,9 +24,10 @@ struct ScorePrinter {
     }
     guard let report else {
       return StandardError.print(
-        "\(benchmark.title): the right answers are not here; a server or a judge scores it")
+        "\(benchmark.title): not scored; the right answers are not in --data, or only a server or a judge "
+          + "has them")
     }
-    Self.show(report.problems)
+    Self.show(report.problems.filter(Set(report.problems).subtracting(known).contains))
     try StandardOutput.print(isJSON ? report.jsonText() : Self.table(report))
   }
 

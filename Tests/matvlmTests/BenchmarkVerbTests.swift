@@ -104,6 +104,7 @@ struct BenchmarkVerbTests {
     for words in ["not asked: 2", "not asked: 6", "not asked: 10", "3 of 12 questions", "c.jpg"] {
       #expect(command.errors.contains(words))
     }
+    #expect(command.errors.components(separatedBy: "not asked: 2:").count == 2)
     #expect(command.output.hasPrefix("POPE, 12 answers"))
     #expect(try workplace.text("run/pope.jsonl").split(separator: "\n").count == 12)
   }

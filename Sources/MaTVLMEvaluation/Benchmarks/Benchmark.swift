@@ -5,6 +5,7 @@ public enum BenchmarkName: String, Sendable, Hashable, Codable, CaseIterable {
   case mmvet = "mm-vet"
   case scienceqa, pope, mmmu, vqav2
 
+  /// What is known about it.
   public var benchmark: any Benchmark {
     switch self {
     case .mme: MME()
@@ -56,14 +57,19 @@ public protocol Benchmark: Sendable {
 }
 
 extension Benchmark {
+  /// 512.
   public var tokenLimit: Int { 512 }
+  /// The published one.
   public var prompts: [PromptVariant] { [.published] }
+  /// They are.
   public var hasUniqueIDs: Bool { true }
 
+  /// Nothing: a server or a judge decides.
   public func score(_ answers: [AnswerRecord], _ files: BenchmarkFiles, seed: UInt64) throws
     -> ScoreReport?
   { nil }
 
+  /// None.
   public func submissions(_ answers: [AnswerRecord], _ files: BenchmarkFiles, seed: UInt64) throws
     -> [SubmissionFile]
   { [] }
@@ -79,6 +85,7 @@ extension Benchmark {
 public struct SubmissionFile: Sendable, Hashable {
   /// Relative to the folder of submissions.
   public let name: String
+  /// Its content.
   public let bytes: [UInt8]
 
   init(_ name: String, _ text: String) { (self.name, bytes) = (name, Array(text.utf8)) }

@@ -2,6 +2,7 @@ import Foundation
 
 /// Usual names of a benchmark's files, relative to its folder; the first that exists counts.
 public struct BenchmarkLayout: Sendable, Hashable {
+  /// The question file.
   public let questions: [String]
   /// Empty: pictures are in the question file.
   public let images: [String]
@@ -16,13 +17,17 @@ public struct BenchmarkLayout: Sendable, Hashable {
 
 /// Where a user's files of one benchmark are.
 public struct BenchmarkFiles: Sendable {
+  /// The benchmark's own.
   public var folder: URL
-  /// In place of what ``layout`` says.
+  /// In place of what the layout says.
   public var questionFile: URL?
+  /// In place of what the layout says.
   public var imageFolder: URL?
+  /// In place of what the layout says; a file or a folder, as there.
   public var annotationPath: URL?
   private let layout: BenchmarkLayout
 
+  /// The files of `folder` by their usual names.
   public init(_ folder: URL, _ layout: BenchmarkLayout) {
     (self.folder, self.layout) = (folder, layout)
   }

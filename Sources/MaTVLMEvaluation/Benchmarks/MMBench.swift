@@ -150,6 +150,6 @@ struct MMBench: Benchmark {
       cells.insert(given[table.text(row, index)]?.text ?? "", at: place)
       rows.append(cells)
     }
-    return [SubmissionFile("mmbench.xlsx", bytes: Spreadsheet(rows: rows).bytes)]
+    return [SubmissionFile("mmbench.xlsx", bytes: try Spreadsheet(rows: rows).bytes())]
   }
 }

@@ -11,12 +11,15 @@ public struct Question: Sendable {
     case base64(Data)
   }
 
+  /// As its file has it.
   public let id: RecordID
   /// What the model reads beside the picture.
   public let text: String
   /// What the answer's line keeps of it.
   public let recorded: String
+  /// nil: a question without one.
   public let picture: Picture?
+  /// Of MMBench only.
   public let round: OptionRound?
   /// An answer that is given without asking the model.
   public let settled: String?

@@ -43,10 +43,17 @@ struct SeparatedTable {
     String(decoding: rows[row][column], as: UTF8.self)
   }
 
-  /// A field whose text stands for something; nil for the ways in which tables say "nothing".
+  /// What pandas reads as no value, and what the authors' scripts take for none.
+  private static let nothing: Set = [
+    "", "#n/a", "#n/a n/a", "#na", "-1.#ind", "-1.#qnan", "-nan", "1.#ind", "1.#qnan", "<na>",
+    "n/a",
+    "na", "null", "nan", "none",
+  ]
+
+  /// nil for a field that stands for nothing.
   func value(_ row: Int, _ column: Int) -> String? {
     let text = text(row, column)
-    return ["", "nan", "none"].contains(text.lowercased()) ? nil : text
+    return Self.nothing.contains(text.lowercased()) ? nil : text
   }
 }
 

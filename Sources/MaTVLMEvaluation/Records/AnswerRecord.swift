@@ -2,17 +2,22 @@ import Foundation
 
 /// One line of an answers file, as the authors' scripts (`tinyllava/eval/model_vqa*.py`) write it.
 public struct AnswerRecord: Sendable, Hashable {
+  /// The question's id.
   public let questionID: RecordID
   /// What was asked, as the benchmark's scorer wants to find it.
   public let prompt: String
+  /// What the model said.
   public let text: String
+  /// Different for each line.
   public let answerID: String
+  /// What the model is called.
   public let modelID: String
   /// Of MMBench only.
   public let round: OptionRound?
   /// Why the model was not asked; the text is empty then.
   public let failure: String?
 
+  /// A line of the given values.
   public init(
     questionID: RecordID, prompt: String, text: String, answerID: String = "",
     modelID: String = "", round: OptionRound? = nil, failure: String? = nil
@@ -51,10 +56,12 @@ public struct AnswerRecord: Sendable, Hashable {
 public struct OptionRound: Sendable, Hashable {
   /// How often the options were rotated.
   public let number: Int
+  /// In the order shown.
   public let options: [String]
   /// For each place, the letter that its option has before rotation.
   public let letters: [String]
 
+  /// A round of the given values.
   public init(number: Int, options: [String], letters: [String]) {
     (self.number, self.options, self.letters) = (number, options, letters)
   }
@@ -74,6 +81,7 @@ extension AnswerRecord: Decodable {
     let error: String?
   }
 
+  /// Reads a line; only `question_id` and `text` have to be there.
   public init(from decoder: any Decoder) throws {
     let values = try decoder.container(keyedBy: Key.self)
     questionID = try values.decode(RecordID.self, forKey: .questionID)

@@ -3,6 +3,7 @@ public enum RecordID: Sendable, Hashable, Decodable, CustomStringConvertible {
   case number(Int)
   case text(String)
 
+  /// Reads a whole number or a text.
   public init(from decoder: any Decoder) throws {
     let container = try decoder.singleValueContainer()
     if let number = try? container.decode(Int.self) {

@@ -2,9 +2,11 @@ import Foundation
 
 /// One model's scores.
 public struct ReportRow: Sendable, Hashable {
+  /// Of the model.
   public let name: String
   /// Whether the paper says so, rather than a run here.
   public let isPublished: Bool
+  /// As the paper's table has them: points of MME, per cent otherwise.
   public let scores: [BenchmarkName: Double]
 
   /// The mean of all nine with MME / 20, as the paper computes it; nil when one is missing.
@@ -19,7 +21,9 @@ public struct ReportRow: Sendable, Hashable {
 
 /// Models beside each other and beside the paper.
 public struct EvaluationReport: Sendable {
+  /// Runs in the order given, then the paper's.
   public let rows: [ReportRow]
+  /// By which the runs were scored.
   public let rule: Score.Rule
 
   private typealias ServerScores = [String: Double]
@@ -69,6 +73,7 @@ public struct EvaluationReport: Sendable {
       .map { $0.map { String(format: "%.1f", $0) } ?? "" }
   }
 
+  /// A table in GitHub's Markdown.
   public var markdown: String {
     let head = "| model | " + columns.joined(separator: " | ") + " |"
     let rule = "| --- |" + String(repeating: " ---: |", count: columns.count)

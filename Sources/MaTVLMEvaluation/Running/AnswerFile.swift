@@ -16,7 +16,8 @@ final class AnswerFile {
     let descriptor = open(url.path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw Self.unwritable(url) }
     handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+    // Some file systems know no locks; there nobody can be kept away.
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else {
       throw EvaluationError.unwritable(path: url.path, reason: "another process is writing it")
     }
     try readEarlier()

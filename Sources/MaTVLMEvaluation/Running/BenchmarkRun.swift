@@ -3,12 +3,18 @@ import MaTVLMImages
 
 /// A question as the model gets it.
 public struct AskedQuestion: Sendable {
+  /// Without template and placeholder.
   public let text: String
+  /// Decoded, of any size.
   public let picture: RGBImage?
+
+  /// A question about a picture, or about none.
+  public init(text: String, picture: RGBImage?) { (self.text, self.picture) = (text, picture) }
 }
 
 /// Asks a benchmark's questions, and writes each answer's line as it comes.
 public struct BenchmarkRun {
+  /// What decides the answers.
   public let settings: EvaluationSettings
   private let questions: ArraySlice<Question>
   private let images: ImageFolder?

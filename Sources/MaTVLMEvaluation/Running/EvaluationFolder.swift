@@ -2,8 +2,10 @@ import Foundation
 
 /// The folder of one model's evaluation: for each benchmark answers, settings and scores.
 public struct EvaluationFolder: Sendable {
+  /// Where it is.
   public let url: URL
 
+  /// The folder at `url`, which need not exist.
   public init(_ url: URL) { self.url = url }
 
   /// `pope.jsonl`, or of a shard `pope.2-of-8.jsonl`.

@@ -2,10 +2,13 @@ import Foundation
 
 /// All that decides what a model answers. Two parts of one answers file have the same.
 public struct EvaluationSettings: Sendable, Hashable, Codable {
+  /// What is asked.
   public let benchmark: BenchmarkName
   /// What the lines call the model.
   public let model: String
+  /// How it is asked.
   public let prompt: PromptVariant
+  /// How long answers can be.
   public let tokenLimit: TokenLimit
   /// Questions that go through the model together: sums are rounded otherwise in another batch.
   public let batchSize: Int
@@ -14,6 +17,7 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
   /// Questions whose text lists OCR tokens.
   public let questionsWithOcr: Int
 
+  /// Settings of a run over `questions`, all that the benchmark has.
   public init(
     _ benchmark: BenchmarkName, model: String, prompt: PromptVariant, tokenLimit: TokenLimit,
     batchSize: Int, _ questions: [Question]
@@ -68,14 +72,17 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
 
 /// How long answers can be.
 public struct TokenLimit: Sendable, Hashable, Codable, CustomStringConvertible {
+  /// At most so many.
   public let tokens: Int
   /// As in the authors' scripts, where the prompt's tokens use the limit up.
   public let countsPrompt: Bool
 
+  /// A limit of `tokens`.
   public init(_ tokens: Int, countsPrompt: Bool = false) {
     (self.tokens, self.countsPrompt) = (tokens, countsPrompt)
   }
 
+  /// As in "512 new tokens".
   public var description: String {
     countsPrompt ? "\(tokens) tokens with the prompt's" : "\(tokens) new tokens"
   }

@@ -2,8 +2,10 @@
 public struct Shard: Sendable, Hashable, CustomStringConvertible {
   /// From 1.
   public let number: Int
+  /// Of how many.
   public let count: Int
 
+  /// All questions.
   public static let whole = Shard(number: 1, count: 1)!
 
   /// nil when there is no such part.
@@ -19,6 +21,7 @@ public struct Shard: Sendable, Hashable, CustomStringConvertible {
     self.init(number: number, count: count)
   }
 
+  /// As it is read: `2/8`.
   public var description: String { "\(number)/\(count)" }
 
   /// Which of `total` questions belong to it; empty where there are fewer questions than parts.

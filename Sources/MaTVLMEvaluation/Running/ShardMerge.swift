@@ -4,6 +4,7 @@ import Foundation
 public struct ShardMerge {
   /// Lines of the merged file.
   public let answers: Int
+  /// Files that were joined.
   public let shards: Int
 
   /// Joins the shards of `folder`, in the order of the questions.

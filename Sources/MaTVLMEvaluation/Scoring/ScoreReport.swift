@@ -1,6 +1,8 @@
 /// A number of a score, named as in `random.f1`.
 public struct Figure: Sendable, Hashable, Codable {
+  /// Lower-case, parts separated by points.
   public let name: String
+  /// Per cent, unless it is a count, a ratio of POPE or points of MME.
   public let value: Double
 
   init(_ name: String, _ value: Double) { (self.name, self.value) = (name, value) }
@@ -12,11 +14,13 @@ public struct Score: Sendable, Hashable, Codable {
   /// `corrected`: without these slips.
   public enum Rule: String, Sendable, Hashable, Codable { case published, corrected }
 
+  /// Whose rule.
   public let rule: Rule
   /// What the rule is, in a sentence, where that is not plain.
   public let note: String
   /// The number that the paper's table has: points of MME, per cent otherwise.
   public let headline: Double
+  /// All that the rule's script prints.
   public let figures: [Figure]
 
   init(_ rule: Rule, headline: Double, _ figures: [Figure], note: String = "") {
@@ -29,19 +33,22 @@ public struct Score: Sendable, Hashable, Codable {
 
 /// Scores of one answers file.
 public struct ScoreReport: Sendable, Hashable, Codable {
+  /// Whose answers these are.
   public let benchmark: BenchmarkName
   /// Answers that were read.
   public let answers: Int
+  /// The published rule first.
   public let scores: [Score]
   /// Everything about the files that a reader of the scores should know, with ids.
   public let problems: [Problem]
 
-  /// The score by the published rule.
+  /// The score by a rule, where there is one.
   public subscript(_ rule: Score.Rule) -> Score? { scores.first { $0.rule == rule } }
 }
 
 /// Something wrong with one question or answer. It is reported, and the rest goes on.
 public struct Problem: Sendable, Hashable, Codable, CustomStringConvertible {
+  /// What is wrong.
   public enum Kind: String, Sendable, Hashable, Codable {
     case duplicateID = "duplicate id"
     case notAsked = "not asked"
@@ -53,6 +60,7 @@ public struct Problem: Sendable, Hashable, Codable, CustomStringConvertible {
     case count = "counts differ"
   }
 
+  /// What is wrong.
   public let kind: Kind
   /// The question's id, or the category's name.
   public let id: String
@@ -63,6 +71,7 @@ public struct Problem: Sendable, Hashable, Codable, CustomStringConvertible {
     (self.kind, self.id, self.detail) = (kind, "\(id)", detail)
   }
 
+  /// Kind, id and detail in one line.
   public var description: String { "\(kind.rawValue): \(id): \(detail)" }
 }
 

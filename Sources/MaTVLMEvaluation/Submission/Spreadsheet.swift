@@ -6,10 +6,12 @@ struct Spreadsheet {
   /// What a cell can hold at most.
   private static let longestText = 32767
 
-  var bytes: [UInt8] {
+  /// The workbook's file.
+  /// - Throws: ``EvaluationError/unwritable(path:reason:)`` when it would be too large.
+  func bytes() throws -> [UInt8] {
     var archive = ZipArchive()
-    for (name, text) in Self.frame { archive.add(name, Array((Self.declaration + text).utf8)) }
-    archive.add("xl/worksheets/sheet1.xml", Array((Self.declaration + sheet).utf8))
+    for (name, text) in Self.frame { try archive.add(name, Array((Self.declaration + text).utf8)) }
+    try archive.add("xl/worksheets/sheet1.xml", Array((Self.declaration + sheet).utf8))
     return archive.bytes
   }
 

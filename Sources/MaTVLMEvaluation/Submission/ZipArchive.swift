@@ -4,8 +4,11 @@ struct ZipArchive {
   private var directory: [UInt8] = []
   private var count: UInt16 = 0
 
-  /// - Precondition: the archive stays below 4 GiB.
-  mutating func add(_ name: String, _ bytes: [UInt8]) {
+  /// - Throws: ``EvaluationError/unwritable(path:reason:)`` for more than the format has room for.
+  mutating func add(_ name: String, _ bytes: [UInt8]) throws {
+    guard content.count + bytes.count < 1 << 31 else {
+      throw EvaluationError.unwritable(path: name, reason: "the archive would be larger than 2 GiB")
+    }
     let offset = UInt32(content.count)
     let size = UInt32(bytes.count)
     // Version 2.0, UTF-8 names, stored; the first of January 1980, so that equal content gives
