@@ -192,6 +192,9 @@ struct OptionBenchmarkTests {
       ("It is Paris.", ["paris"], true), ("It is Paris", ["rome"], false),
       ("about 3.001", ["3"], true), ("banana", ["a"], false), ("option a is it", ["b"], false),
       ("6e2", ["600"], true), ("", ["x"], false), ("-4", ["4"], false),
+      ("1.115", ["1.11"], true), ("3.141,000", ["3"], true), ("1_000", ["1000"], true),
+      ("1__0", ["10"], false),
+      ("0x10", ["16"], false), ("1e400", ["inf"], true), ("nan", ["nan"], false),
     ])
   func open(_ answer: String, _ references: [String], _ isRight: Bool) {
     #expect(OpenAnswer(answer).matches(references) == isRight)

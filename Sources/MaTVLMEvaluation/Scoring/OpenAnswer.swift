@@ -55,19 +55,26 @@ package struct OpenAnswer: Sendable {
     return phrases.isEmpty ? [response] : phrases
   }
 
-  /// Numbers with commas, then scientific, then simple ones.
+  /// Numbers with commas, then scientific, then simple ones. These patterns need Python's word
+  /// boundaries, which ICU has.
+  private static let numberPatterns = [
+    #"-?\b\d{1,3}(?:,\d{3})+\b"#, #"-?\d+(?:\.\d+)?[eE][+-]?\d+"#,
+    #"-?(?:\d+\.\d+|\.\d+|\d+\b)(?![eE][+-]?\d+)(?![,\d])"#,
+  ].map { try! NSRegularExpression(pattern: $0) }
+
   private static func numbers(in phrase: String) -> [String] {
-    func found(_ pattern: Regex<Substring>) -> [String] {
-      phrase.matches(of: pattern.matchingSemantics(.unicodeScalar)).map { String($0.output) }
+    let text = phrase as NSString
+    return numberPatterns.flatMap { pattern in
+      pattern.matches(in: phrase, range: NSRange(location: 0, length: text.length))
+        .map { text.substring(with: $0.range) }
     }
-    return found(/-?\b\d{1,3}(?:,\d{3})+\b/) + found(/-?\d+(?:\.\d+)?[eE][+-]?\d+/)
-      + found(/-?(?:\d+\.\d+|\.\d+|\d+\b)(?![eE][+-]?\d+)(?![,\d])/)
   }
 
   private static func terms(_ text: String) -> [Term] {
     let text = text.pythonStripped()
-    if let number = Double(text.pythonReplacing(",", with: "")), number.isFinite {
-      return [.number((number * 100).rounded(.toNearestOrEven) / 100)]
+    if let number = text.pythonReplacing(",", with: "").pythonFloat {
+      // Rounds as `round(number, 2)`: the decimal digits of the number itself, not of its hundredfold.
+      return [.number(Double(String(format: "%.2f", number)) ?? number)]
     }
     let lower = text.lowercased()
     // A single letter would occur in anything.

@@ -34,6 +34,18 @@ extension String {
     unicodeScalars.split(whereSeparator: \.isPythonSpace).map { String(scalars: $0) }
   }
 
+  /// `float(str)` of a stripped text in ASCII; nil where Python raises. Unlike in Swift, digits can be
+  /// parted by underscores, and hexadecimal is no number.
+  var pythonFloat: Double? {
+    let number = /[+-]?(?:\d[\d_]*\.?(?:\d[\d_]*)?|\.\d[\d_]*)(?:e[+-]?\d[\d_]*)?/
+    let word = /[+-]?(?:inf|infinity|nan)/
+    let isNumber = wholeMatch(of: number.ignoresCase().asciiOnlyDigits()) != nil
+    // An underscore has a digit on both sides.
+    let isParted = contains("__") || contains(/_(?:[.e]|$)/.ignoresCase())
+    guard isNumber && !isParted || wholeMatch(of: word.ignoresCase()) != nil else { return nil }
+    return Double(pythonReplacing("_", with: ""))
+  }
+
   /// `str.split(separator)`
   func pythonSplit(_ separator: String) -> [String] {
     var parts: [String] = []
