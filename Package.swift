@@ -25,9 +25,10 @@ let package = Package(
     .target(name: "CImageCodecs", dependencies: ["CJPEG", "CPNG"]),
     .target(name: "CMaTVLMKernels"),
 
-    // Text and pictures: no tensors.
+    // Text, pictures, benchmarks: no tensors.
     .target(name: "MaTVLMText"),
     .target(name: "MaTVLMImages", dependencies: ["CImageCodecs"]),
+    .target(name: "MaTVLMEvaluation", dependencies: ["MaTVLMText", "MaTVLMImages"]),
 
     // Tensors, gradients, devices, files; and the siblings that build on them.
     .target(name: "MaTVLMTensor", dependencies: ["CMaTVLMKernels", "COpenBLAS", "CLAPACKE"]),
@@ -45,7 +46,7 @@ let package = Package(
       name: "MaTVLMCore",
       dependencies: [
         "MaTVLMText", "MaTVLMImages", "MaTVLMTensor", "MaTVLMTransformer", "MaTVLMMamba",
-        "MaTVLMDistillation", "MaTVLMShapes",
+        "MaTVLMDistillation", "MaTVLMShapes", "MaTVLMEvaluation",
       ]),
     .executableTarget(
       name: "matvlm",
@@ -70,6 +71,9 @@ let package = Package(
       resources: [.copy("Fixtures")]),
     .testTarget(
       name: "MaTVLMImagesTests", dependencies: ["MaTVLMImages", "MaTVLMTestSupport"],
+      resources: [.copy("Fixtures")]),
+    .testTarget(
+      name: "MaTVLMEvaluationTests", dependencies: ["MaTVLMEvaluation", "MaTVLMTestSupport"],
       resources: [.copy("Fixtures")]),
     .testTarget(
       name: "MaTVLMTransformerTests", dependencies: ["MaTVLMTransformer", "MaTVLMTestSupport"]),

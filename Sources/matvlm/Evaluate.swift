@@ -1,58 +1,17 @@
 import ArgumentParser
-import Foundation
-import MaTVLMCore
 
 /// `matvlm evaluate`
 struct Evaluate: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Accuracy by ability on questions about held-out pictures of shapes.")
+    abstract:
+      "Accuracy on held-out pictures of shapes, or answers to one of the paper's benchmarks.",
+    usage: "matvlm evaluate merge <options>",
+    // The options are those of the command that is run when none is named.
+    discussion: """
+      With --benchmark, asks what --data holds, and writes each answer into --output as it comes. A \
+      run that was stopped is gone on from by the same command.
 
-  @Option(
-    help: "The model's folder; the embedded teacher when not given.", completion: .directory)
-  var model: String?
-
-  @Option(parsing: .unconditional, help: "Held-out pictures, each with six questions.")
-  var pictures = 200
-
-  @Option(parsing: .unconditional, help: "Draws the pictures.")
-  var seed: UInt64 = 0
-
-  @Option(parsing: .unconditional, help: "Questions that go through the model together.")
-  var batchSize = 64
-
-  @Flag(help: "Print one JSON object.")
-  var json = false
-
-  @OptionGroup var machine: MachineOptions
-
-  func validate() throws {
-    if !(1...1_000_000).contains(pictures) {
-      throw ValidationError("--pictures must be between 1 and 1000000, not \(pictures).")
-    }
-    if !(1...4096).contains(batchSize) {
-      throw ValidationError("--batch-size must be between 1 and 4096, not \(batchSize).")
-    }
-  }
-
-  func run() throws {
-    let device = try machine.open()
-    let model = try VisionLanguageModel.load(EmbeddedModel.folder(model), on: device)
-    let questions = EvaluationQuestion.shapes(
-      ShapeDataset(seed: seed, split: .heldOut), pictures: pictures)
-    let evaluation = try AnswerEvaluation(of: model, questions, batchSize: batchSize) { answered in
-      if StandardError.isTerminal {
-        StandardError.write(
-          "\r\(answered)/\(questions.count)" + (answered == questions.count ? "\n" : ""))
-      }
-    }
-    try StandardOutput.print(json ? evaluation.jsonText() : Self.table(evaluation))
-  }
-
-  private static func table(_ evaluation: AnswerEvaluation) -> String {
-    let rows = evaluation.abilities.sorted { $0.key < $1.key } + [("all", evaluation.total)]
-    return rows.map { name, accuracy in
-      name.padding(toLength: 12, withPad: " ", startingAt: 0)
-        + String(format: "%6.1f %%  %5d questions", 100 * accuracy.fraction, accuracy.questions)
-    }.joined(separator: "\n")
-  }
+      \(EvaluateAsk.helpMessage(columns: 80))
+      """,
+    subcommands: [EvaluateAsk.self, EvaluateMerge.self], defaultSubcommand: EvaluateAsk.self)
 }

@@ -22,6 +22,8 @@ struct FailureReport {
       is GenerationError, is StudentError, is ShapesResourceError:
       EX_DATAERR
     case let error as CheckpointError: error.isAboutOutput ? EX_CANTCREAT : EX_DATAERR
+    case let error as EvaluationError: error.isAboutOutput ? EX_CANTCREAT : EX_DATAERR
+    case is UnaskedQuestions: EX_DATAERR
     case is OutputError, is ShapeError: EX_CANTCREAT
     case is TrainingError, is CUDAError: EXIT_FAILURE
     case is CocoaError: EX_CANTCREAT

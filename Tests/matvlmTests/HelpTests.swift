@@ -4,7 +4,8 @@ import Testing
 @Suite("Help, version and wrong command lines")
 struct HelpTests {
   static let verbs = [
-    "distill", "generate", "convert", "evaluate", "info", "pretrain", "shapes", "bench",
+    "distill", "generate", "convert", "evaluate", "score", "report", "info", "pretrain", "shapes",
+    "bench",
   ]
 
   /// Every option that the README and scripts may use; the words are the help's own.
@@ -29,7 +30,17 @@ struct HelpTests {
       ]
     ),
     (["convert"], ["--teacher", "--ssm-layers", "--seeding", "--seed", "--output", "--overwrite"]),
-    (["evaluate"], ["--model", "--pictures", "--seed", "--batch-size", "--json"]),
+    (
+      ["evaluate"],
+      [
+        "--model", "--pictures", "--seed", "--batch-size", "--json", "--benchmark", "--data",
+        "--questions", "--images", "--annotations", "--prompt", "--max-tokens", "--published-limit",
+        "--shard", "--output", "merge",
+      ]
+    ),
+    (["evaluate", "merge"], ["--benchmark", "--data", "--output", "--json"]),
+    (["score"], ["<answers>", "--benchmark", "--data", "--seed", "--output", "--json"]),
+    (["report"], ["<runs>", "--rule", "--output", "server-scores.json"]),
     (["info"], ["<model>", "--json"]),
     (["pretrain"], ["--pictures", "--steps", "--epochs", "--learning-rate", "--output"]),
     (["shapes"], ["--output", "--count", "--seed"]),
