@@ -15,7 +15,23 @@ public struct KeyValueCache: Sendable {
     values = .zeros([capacity, width], type, on: device)
   }
 
+  /// Keys and values of all rows so far, [rows, G·P] each; there is room for no more.
+  package init(keys: Tensor, values: Tensor) {
+    require(
+      keys.shape == values.shape, "KeyValueCache: keys \(keys.shape), values \(values.shape)")
+    (self.keys, self.values) = (keys, values)
+    count = keys.shape.rows
+  }
+
   public var capacity: Int { keys.shape.rows }
+
+  /// Columns of keys, and of values.
+  package var width: Int { keys.shape.width }
+
+  /// [count, G·P]: the rows in use, where they lie.
+  package var usedKeys: Tensor { keys.firstRows(count) }
+  /// [count, G·P]
+  package var usedValues: Tensor { values.firstRows(count) }
 
   /// Bytes of device memory held.
   public var byteCount: Int { 2 * keys.shape.count * keys.dtype.byteCount }

@@ -154,8 +154,19 @@ public struct HybridDecoder: Layer {
   func callAsFunction(
     _ x: Tensor, _ layout: SequenceLayout, states: inout [DecodingState]
   ) -> Tensor {
+    self(x, layout, states: &states, betweenBlocks: {})
+  }
+
+  /// The same, so that it can be given up.
+  /// - Parameter betweenBlocks: called before each block; what it throws ends the work, and the
+  ///   states are of no use then.
+  func callAsFunction(
+    _ x: Tensor, _ layout: SequenceLayout, states: inout [DecodingState],
+    betweenBlocks: () throws -> Void
+  ) rethrows -> Tensor {
     var x = x
     for (index, block) in blocks.enumerated() {
+      try betweenBlocks()
       var mixers = states.map { $0.mixers[index] }
       x = block(x, layout, states: &mixers)
       for sequence in states.indices { states[sequence].mixers[index] = mixers[sequence] }

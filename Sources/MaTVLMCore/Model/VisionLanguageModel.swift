@@ -53,13 +53,25 @@ public struct VisionLanguageModel: Layer {
   /// - Returns: [pictures · tokens, D]
   public func imageRows(_ pictures: [RGBImage]) -> Tensor { connector(features(pictures)) }
 
+  /// The same, so that it can be given up.
+  /// - Parameter betweenBlocks: called before each block of the tower; what it throws ends the work.
+  func imageRows(
+    _ pictures: [RGBImage], betweenBlocks: () throws -> Void
+  ) rethrows -> Tensor {
+    connector(try tower(patches(pictures), betweenBlocks: betweenBlocks))
+  }
+
   /// What the vision tower makes of pictures: the connector's input [pictures · tokens, vision D].
-  func features(_ pictures: [RGBImage]) -> Tensor {
-    let size = configuration.vision.imageSize
-    let prepared = pictures.map {
-      $0.prepared(size: size, aspectRatio: configuration.aspectRatio)
-    }
-    return tower(ImagePatches.rows(of: prepared, configuration.vision, on: device))
+  func features(_ pictures: [RGBImage]) -> Tensor { tower(patches(pictures)) }
+
+  private func patches(_ pictures: [RGBImage]) -> Tensor {
+    ImagePatches.rows(of: pictures.map(prepared), configuration.vision, on: device)
+  }
+
+  /// A picture as the vision tower takes it; one that is so already stays as it is.
+  func prepared(_ picture: RGBImage) -> RGBImage {
+    picture.prepared(
+      size: configuration.vision.imageSize, aspectRatio: configuration.aspectRatio)
   }
 
   /// Whole sequences of token ids, −200 standing for a picture, as logits of every row.
