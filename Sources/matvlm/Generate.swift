@@ -19,28 +19,13 @@ struct Generate: ParsableCommand {
   @Flag(help: "Take the prompt as it is: no template; a picture needs an <image> in it.")
   var raw = false
 
-  @Option(parsing: .unconditional, help: "New tokens at most.")
-  var maxTokens = 512
-
-  @Option(
-    parsing: .unconditionalSingleValue,
-    help: "End the answer before this text; can be given several times.")
-  var stop: [String] = []
-
   @Flag(help: "Print one JSON object when the answer is complete.")
   var json = false
 
-  @OptionGroup var sampling: SamplingOptions
+  @OptionGroup var answers: AnswerOptions
   @OptionGroup var machine: MachineOptions
 
-  func validate() throws {
-    if !(1...1_000_000).contains(maxTokens) {
-      throw ValidationError("--max-tokens must be between 1 and 1000000, not \(maxTokens).")
-    }
-  }
-
   func run() throws {
-    let sampling = try sampling.sampling()
     let device = try machine.open()
     let picture = try image.map { try RGBImage(contentsOf: URL(fileURLWithPath: $0)) }
     let model = try VisionLanguageModel.load(
@@ -49,10 +34,7 @@ struct Generate: ParsableCommand {
       raw
       ? PromptTemplate.phi.encode(prompt, with: model.tokenizer)
       : model.promptIDs(question: prompt, withPicture: picture != nil)
-    var request = GenerationRequest(promptIDs: ids, pictures: picture.map { [$0] } ?? [])
-    request.maximumTokens = maxTokens
-    request.sampling = sampling
-    request.stopTexts = stop
+    let request = try answers.request(ids, pictures: picture.map { [$0] } ?? [])
     var failure: (any Error)?
     let answer = try model.generate(request) { piece in
       guard !json else { return true }

@@ -4,7 +4,7 @@ import Testing
 @Suite("Help, version and wrong command lines")
 struct HelpTests {
   static let verbs = [
-    "distill", "generate", "convert", "evaluate", "info", "pretrain", "shapes", "bench",
+    "distill", "generate", "chat", "convert", "evaluate", "info", "pretrain", "shapes", "bench",
   ]
 
   /// Every option that the README and scripts may use; the words are the help's own.
@@ -26,6 +26,13 @@ struct HelpTests {
       [
         "--model", "--image", "--prompt", "--max-tokens", "--temperature", "--top-k", "--top-p",
         "--min-p", "--repetition-penalty", "--seed", "--stop", "--json", "--raw", "--threads",
+      ]
+    ),
+    (
+      ["chat"],
+      [
+        "--model", "--load", "--keep", "--max-tokens", "--temperature", "--stop", "--device",
+        "/image FILE", "/reset", "/save FILE", "/load FILE", "/stats", "/quit", "Ctrl-C",
       ]
     ),
     (["convert"], ["--teacher", "--ssm-layers", "--seeding", "--seed", "--output", "--overwrite"]),
