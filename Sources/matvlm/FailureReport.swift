@@ -27,7 +27,7 @@ struct FailureReport {
   private var code: Int32? {
     switch error {
     case is ConfigurationError, is TokenizerError, is ImageError, is DatasetError, is SampleError,
-      is GenerationError, is StudentError, is ShapesResourceError:
+      is GenerationError, is PromptFileError, is StudentError, is ShapesResourceError:
       EX_DATAERR
     case SessionError.occupied: EX_CANTCREAT
     case is SessionError: EX_DATAERR

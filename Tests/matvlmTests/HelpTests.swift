@@ -26,6 +26,7 @@ struct HelpTests {
       [
         "--model", "--image", "--prompt", "--max-tokens", "--temperature", "--top-k", "--top-p",
         "--min-p", "--repetition-penalty", "--seed", "--stop", "--json", "--raw", "--threads",
+        "--batch", "--batch-size", "--image-folder", "--broken-samples",
       ]
     ),
     (

@@ -59,7 +59,9 @@ extension VisionLanguageModel {
     return StartedRequest(request: request, readIDs: 0, state: state)
   }
 
-  func check(_ request: GenerationRequest) throws {
+  /// Finds out whether a request fits the model, before anything is computed.
+  /// - Throws: ``GenerationError`` when it does not.
+  public func check(_ request: GenerationRequest) throws {
     guard !request.promptIDs.isEmpty else { throw GenerationError.emptyPrompt }
     let placeholders = request.promptIDs.count { $0 == PromptTemplate.imageTokenID }
     guard placeholders == request.pictures.count else {
