@@ -34,8 +34,7 @@ struct Chat: ParsableCommand {
 
   func run() throws {
     let device = try machine.open()
-    let model = try VisionLanguageModel.load(
-      URL(fileURLWithPath: model, isDirectory: true), on: device)
+    let model = try answers.load(model, on: device)
     var chat = TerminalChat(ChatSession(model, byteBudget: keep << 20)) { session in
       // Options were checked when they were parsed.
       try answers.apply(to: &session)

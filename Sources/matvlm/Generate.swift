@@ -38,8 +38,7 @@ struct Generate: ParsableCommand {
   func run() throws {
     let device = try machine.open()
     let picture = try image.map { try RGBImage(contentsOf: URL(fileURLWithPath: $0)) }
-    let model = try VisionLanguageModel.load(
-      URL(fileURLWithPath: model, isDirectory: true), on: device)
+    let model = try answers.load(model, on: device)
     if let prompt {
       try answer(request(prompt, picture, model), model)
     } else {

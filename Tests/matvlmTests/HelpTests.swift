@@ -26,13 +26,14 @@ struct HelpTests {
       [
         "--model", "--image", "--prompt", "--max-tokens", "--temperature", "--top-k", "--top-p",
         "--min-p", "--repetition-penalty", "--seed", "--stop", "--json", "--raw", "--threads",
-        "--batch", "--batch-size", "--image-folder", "--broken-samples",
+        "--cache-type", "--batch", "--batch-size", "--image-folder", "--broken-samples",
       ]
     ),
     (
       ["chat"],
       [
-        "--model", "--load", "--keep", "--max-tokens", "--temperature", "--stop", "--device",
+        "--model", "--load", "--keep", "--cache-type", "--max-tokens", "--temperature", "--stop",
+        "--device",
         "/image FILE", "/reset", "/save FILE", "/load FILE", "/stats", "/quit", "Ctrl-C",
       ]
     ),

@@ -11,6 +11,9 @@ public struct HybridDecoder: Layer {
   public private(set) var blocks: [DecoderBlock]
   public let finalNorm: LayerNorm
   public let head: Linear
+  /// How keys and values of sequences that go on are kept; nil: as the device's activations. States
+  /// that were made before stay as they are.
+  public var cacheType: DType?
 
   /// Reads `model` and `lm_head`.
   ///
@@ -132,7 +135,8 @@ public struct HybridDecoder: Layer {
   public func makeState(capacity: Int = 256) -> DecodingState {
     let device = embedding.weight.value.device
     return DecodingState(
-      mixers: blocks.map { $0.mixer.makeState(capacity: capacity, on: device) }, position: 0)
+      mixers: blocks.map { $0.mixer.makeState(capacity: capacity, cacheType, on: device) },
+      position: 0)
   }
 
   /// x [T, D], embedded rows that follow what the states have seen → final rows [T, D].

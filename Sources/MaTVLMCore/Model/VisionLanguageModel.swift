@@ -47,6 +47,19 @@ public struct VisionLanguageModel: Layer {
       configuration, .fresh(seed: seed, matrices: matrices, on: device), tokenizer: tokenizer)
   }
 
+  /// How keys and values are kept while answers are made; nil: as the device's activations. In
+  /// bfloat16 they take half the memory, and answers may differ.
+  /// - Precondition: it is one of the device's ``Device/cacheTypes``.
+  public var cacheType: DType? {
+    get { decoder.cacheType }
+    set {
+      require(
+        newValue.map(device.cacheTypes.contains) ?? true,
+        "cacheType: \(newValue!) on \(device), which has \(device.cacheTypes)")
+      decoder.cacheType = newValue
+    }
+  }
+
   public var device: Device { decoder.embedding.weight.value.device }
 
   /// Pictures, resized as the model takes them, to rows of the decoder.

@@ -68,11 +68,13 @@ private struct SessionReader {
     let shape: Shape = [
       model.configuration.vision.tokens, model.configuration.text.hiddenSize,
     ]
+    let activationType = model.device.backend.activationType
     return EncodedPictures(
       try history.pictures.enumerated().compactMap { index, picture in
         let name = SessionFile.imageRows(index)
         guard file.entry(name) != nil else { return nil }
-        return EncodedPictures.Entry(picture: picture, rows: try activations(name, shape))
+        return EncodedPictures.Entry(
+          picture: picture, rows: try numbers(name, shape, as: activationType))
       })
   }
 
@@ -99,8 +101,8 @@ private struct SessionReader {
       let shape: Shape = [rows, cache.width]
       return .keyValues(
         KeyValueCache(
-          keys: try activations(SessionFile.keys(layer), shape),
-          values: try activations(SessionFile.values(layer), shape)))
+          keys: try numbers(SessionFile.keys(layer), shape, as: cache.type),
+          values: try numbers(SessionFile.values(layer), shape, as: cache.type)))
     }
     return PrefixStates(
       history.prefix(last), DecodingState(mixers: mixers, position: rows),
@@ -118,10 +120,10 @@ private struct SessionReader {
 
   // MARK: Tensors
 
-  /// In the type of the device's activations, however another device stored it.
-  private func activations(_ name: String, _ shape: Shape) throws -> Tensor {
+  /// In the given type, however another device stored it.
+  private func numbers(_ name: String, _ shape: Shape, as type: DType) throws -> Tensor {
     let entry = try entry(name, shape) { $0.parameterType != nil }
-    return file.tensor(entry, as: model.device.backend.activationType, on: model.device)
+    return file.tensor(entry, as: type, on: model.device)
   }
 
   private func float32(_ name: String, _ shape: Shape) throws -> Tensor {
