@@ -23,7 +23,7 @@ struct TerminalChat {
       URL(fileURLWithPath: path), with: session.model, byteBudget: session.byteBudget)
     picture = nil
     StandardError.print(
-      "\(path): \(session.turns) turns, \(session.history.pictures.count) pictures")
+      "\(path): turns \(session.turns), pictures \(session.history.pictures.count)")
   }
 
   /// Follows the lines of standard input to its end.
@@ -101,8 +101,8 @@ struct TerminalChat {
     let mebibytes = String(format: "%.1f", Double(session.byteCount) / Double(1 << 20))
     StandardError.print(
       """
-      conversation  \(session.turns) turns, \(session.history.pictures.count) pictures, \
-      \(session.rows) rows
+      conversation  turns \(session.turns), pictures \(session.history.pictures.count), \
+      rows \(session.rows)
       kept          \(mebibytes) of \(session.byteBudget >> 20) MiB
       """)
     if let picture { StandardError.print("next          about \(picture.name)") }

@@ -44,7 +44,7 @@ struct ChatTests {
     try terminal.wait(for: "(cut after 6 tokens)\n> ")
     terminal.type("/stats")
     let statistics = try terminal.wait(for: "> ")
-    #expect(statistics.contains("2 turns, 2 pictures"))
+    #expect(statistics.contains("turns 2, pictures 2"))
     #expect(statistics.contains("6 tokens; ") && !statistics.contains("about images"))
     terminal.endInput()
     #expect(try terminal.waitForEnd() == 0)
@@ -59,7 +59,7 @@ struct ChatTests {
     terminal.interrupt()
     try terminal.wait(for: "(stopped)\n> ")
     terminal.type("/stats")
-    #expect(try terminal.wait(for: "> ").contains("1 turns, 0 pictures"))
+    #expect(try terminal.wait(for: "> ").contains("turns 1, pictures 0"))
     terminal.interrupt()
     try terminal.wait(for: "^C")
     try terminal.wait(for: "> ")
@@ -69,7 +69,7 @@ struct ChatTests {
     terminal.interrupt()
     try terminal.wait(for: "(stopped)\n> ")
     terminal.type("/stats")
-    #expect(try terminal.wait(for: "> ").contains("2 turns, 0 pictures"))
+    #expect(try terminal.wait(for: "> ").contains("turns 2, pictures 0"))
     terminal.type("/quit")
     #expect(try terminal.waitForEnd() == 0)
   }
@@ -103,7 +103,7 @@ struct ChatTests {
     terminal.type("how many")
     try terminal.wait(for: "(cut after 3 tokens)\n> ")
     terminal.type("/stats")
-    #expect(try terminal.wait(for: "> ").contains("1 turns, 0 pictures"))
+    #expect(try terminal.wait(for: "> ").contains("turns 1, pictures 0"))
     terminal.type("  /quit ")
     #expect(try terminal.waitForEnd() == 0)
   }
@@ -123,7 +123,7 @@ struct ChatTests {
     try terminal.wait(for: "where\n")
     let expected = try terminal.wait(for: "(cut after 5 tokens)\n> ")
     terminal.type("/load my chat.session")
-    try terminal.wait(for: "my chat.session: 2 turns, 1 pictures\n> ")
+    try terminal.wait(for: "my chat.session: turns 2, pictures 1\n> ")
     terminal.type("where")
     try terminal.wait(for: "where\n")
     #expect(try terminal.wait(for: "(cut after 5 tokens)\n> ") == expected)
@@ -131,7 +131,7 @@ struct ChatTests {
     let other = try Terminal(
       ["chat", "--model", "teacher", "--max-tokens", "5", "--load", "my chat.session"],
       in: workplace.folder)
-    try other.wait(for: "my chat.session: 2 turns, 1 pictures\n")
+    try other.wait(for: "my chat.session: turns 2, pictures 1\n")
     try other.wait(for: "> ")
     other.type("where")
     try other.wait(for: "where\n")
@@ -147,7 +147,7 @@ struct ChatTests {
     let first = try generated(
       "--image", "images/a.png", "--prompt", "what shape", "--max-tokens", "4")
     #expect(command.output.hasPrefix(first) && command.output.count > first.count + 1)
-    #expect(command.errors.contains("1 turns, 1 pictures") && !command.errors.contains("> "))
+    #expect(command.errors.contains("turns 1, pictures 1") && !command.errors.contains("> "))
   }
 
   @Test("--load of what is no conversation ends the program")
