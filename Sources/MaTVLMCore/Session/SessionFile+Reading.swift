@@ -113,8 +113,8 @@ private struct SessionReader {
   private func recurrent(_ index: Int, _ fresh: DecodingState) throws -> [Mamba2State] {
     try zip(model.decoder.mambaLayers, fresh.recurrent).map { layer, empty in
       Mamba2State(
-        tail: try float32(SessionFile.tail(index, layer), empty.tail.shape),
-        state: try float32(SessionFile.scan(index, layer), empty.state.shape))
+        tail: try numbers(SessionFile.tail(index, layer), empty.tail.shape, as: .float32),
+        state: try numbers(SessionFile.scan(index, layer), empty.state.shape, as: .float32))
     }
   }
 
@@ -123,12 +123,11 @@ private struct SessionReader {
   /// In the given type, however another device stored it.
   private func numbers(_ name: String, _ shape: Shape, as type: DType) throws -> Tensor {
     let entry = try entry(name, shape) { $0.parameterType != nil }
-    return file.tensor(entry, as: type, on: model.device)
-  }
-
-  private func float32(_ name: String, _ shape: Shape) throws -> Tensor {
-    let entry = try entry(name, shape) { $0 == .float32 }
-    return file.tensor(entry, as: .float32, on: model.device)
+    let tensor = file.tensor(entry, as: type, on: model.device)
+    guard tensor.array().allSatisfy(\.isFinite) else {
+      throw malformed(name, "not all numbers are finite")
+    }
+    return tensor
   }
 
   private func indices(_ name: String) throws -> [Int] {

@@ -9,16 +9,18 @@ struct SpoiledSession: Sendable, CustomTestStringConvertible {
   let testDescription: String
   /// The tensor that the error names.
   let tensor: String
+  /// What the error says of it.
+  var problem = ""
   /// What stands in its place; nil: nothing.
   let replacement: (@Sendable () -> CheckpointTensor)?
   var model = "student"
 
   private init(
-    _ name: String, _ tensor: String, model: String = "student",
+    _ name: String, _ tensor: String, model: String = "student", problem: String = "",
     _ replacement: (@Sendable () -> CheckpointTensor)?
   ) {
     (testDescription, self.tensor, self.replacement) = (name, tensor, replacement)
-    self.model = model
+    (self.model, self.problem) = (model, problem)
   }
 
   private static func indices(_ name: String, _ tensor: String, _ values: [Int]) -> Self {
@@ -54,7 +56,11 @@ struct SpoiledSession: Sendable, CustomTestStringConvertible {
     zeros("keys that are no numbers", "layers.1.keys", [3, 64], .int32),
     Self("a mixer's state missing", "states.1.layers.0.state", nil),
     zeros("a mixer's tail of another shape", "states.0.layers.0.tail", [1, 1], .float32),
-    zeros("a mixer's state in 16 bits", "states.0.layers.0.state", [4, 16, 16], .bfloat16),
+    zeros("a mixer's state of whole numbers", "states.0.layers.0.state", [4, 16, 16], .int32),
+    Self("a mixer's state of no finite numbers", "states.0.layers.0.state", problem: "finite") {
+      CheckpointTensor(
+        "states.0.layers.0.state", Tensor(Array(repeating: .nan, count: 1024), [4, 16, 16]))
+    },
     Self("two states of a teacher", "states", model: "teacher") {
       CheckpointTensor("states", Tensor(indices: [3, 4]))
     },
@@ -84,7 +90,9 @@ struct SpoiledSessionTests {
     #expect {
       try ChatSession.load(place, with: model)
     } throws: { error in
-      guard case SessionError.malformed(place.path, let tensor, _) = error else { return false }
+      guard case SessionError.malformed(place.path, let tensor, let problem) = error,
+        spoiled.problem.isEmpty || problem.contains(spoiled.problem)
+      else { return false }
       // Lists say what they need, and what they need is missed.
       return tensor == spoiled.tensor || spoiled.tensor == "states" && tensor.contains("states.")
         || spoiled.tensor == "ids"
