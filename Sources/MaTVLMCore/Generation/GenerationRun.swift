@@ -88,8 +88,8 @@ struct GenerationRun {
       decoded = active
     }
     var states = active.map { answers[$0].state }
-    let logits = decoding!(active.map { answers[$0].ids.last! }, states: &states)
-    try keep(states, of: active, logits)
+    let prediction = decoding!(active.map { answers[$0].ids.last! }, states: &states)
+    try keep(states, of: active, prediction.logits)
   }
 
   /// Keeps the new states, and takes logits [S, V] to the host.
