@@ -58,6 +58,8 @@ let package = Package(
     .target(
       name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor", "CMaTVLMKernels"],
       path: "Tests/MaTVLMTestSupport", resources: [.copy("Golden")]),
+    // For tests of a program that is used at a terminal.
+    .target(name: "CPseudoTerminal", path: "Tests/CPseudoTerminal"),
     // Run on a machine with an NVIDIA card by Scripts/gpu-check.
     .executableTarget(
       name: "matvlm-gpu-check", dependencies: ["MaTVLMCore", "MaTVLMCUDA", "MaTVLMTestSupport"],
@@ -83,6 +85,7 @@ let package = Package(
     .testTarget(name: "MaTVLMShapesTests", dependencies: ["MaTVLMShapes", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMCUDATests", dependencies: ["MaTVLMCUDA", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMCoreTests", dependencies: ["MaTVLMCore", "MaTVLMTestSupport"]),
-    .testTarget(name: "matvlmTests", dependencies: ["matvlm", "MaTVLMTestSupport"]),
+    .testTarget(
+      name: "matvlmTests", dependencies: ["matvlm", "CPseudoTerminal", "MaTVLMTestSupport"]),
   ]
 )

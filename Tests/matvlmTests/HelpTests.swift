@@ -4,8 +4,8 @@ import Testing
 @Suite("Help, version and wrong command lines")
 struct HelpTests {
   static let verbs = [
-    "distill", "generate", "convert", "evaluate", "score", "report", "info", "pretrain", "shapes",
-    "bench",
+    "distill", "generate", "chat", "convert", "evaluate", "score", "report", "info", "pretrain",
+    "shapes", "bench",
   ]
 
   /// Every option that the README and scripts may use; the words are the help's own.
@@ -27,6 +27,15 @@ struct HelpTests {
       [
         "--model", "--image", "--prompt", "--max-tokens", "--temperature", "--top-k", "--top-p",
         "--min-p", "--repetition-penalty", "--seed", "--stop", "--json", "--raw", "--threads",
+        "--cache-type", "--batch", "--batch-size", "--image-folder", "--broken-samples",
+      ]
+    ),
+    (
+      ["chat"],
+      [
+        "--model", "--load", "--keep", "--cache-type", "--max-tokens", "--temperature", "--stop",
+        "--device",
+        "/image FILE", "/reset", "/save FILE", "/load FILE", "/stats", "/quit", "Ctrl-C",
       ]
     ),
     (["convert"], ["--teacher", "--ssm-layers", "--seeding", "--seed", "--output", "--overwrite"]),

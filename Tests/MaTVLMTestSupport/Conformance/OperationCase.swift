@@ -6,12 +6,19 @@ package struct OperationCase: Sendable, CustomStringConvertible {
   package let tolerance: CaseTolerance
   /// Makes inputs, calls the function, and names what came out.
   let body: @Sendable (inout CaseInputs) -> [CaseOutput]
+  /// A type of caches that a device need not have; nil: the case is for every device.
+  let cacheType: DType?
 
   init(
-    _ name: String, _ tolerance: CaseTolerance,
+    _ name: String, _ tolerance: CaseTolerance, cacheType: DType? = nil,
     _ body: @escaping @Sendable (inout CaseInputs) -> [CaseOutput]
   ) {
     (self.name, self.tolerance, self.body) = (name, tolerance, body)
+    self.cacheType = cacheType
+  }
+
+  func isFor(_ device: Device) -> Bool {
+    cacheType.map(device.backend.cacheTypes.contains) ?? true
   }
 
   package var description: String { name }

@@ -16,6 +16,7 @@ package final class ReferenceBackend: Backend {
 
   package let name = "reference"
   package let activationType = DType.float32
+  package let cacheTypes = [DType.float32, .bfloat16]
   private let precision: Precision
   private let liveBytes = Atomic<Int>(0)
 
