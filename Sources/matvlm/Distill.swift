@@ -29,6 +29,7 @@ struct Distill: ParsableCommand {
   @OptionGroup var layers: LayerOptions
   @OptionGroup var training: TrainingOptions
   @OptionGroup var objective: ObjectiveOptions
+  @OptionGroup var checkpoints: CheckpointOptions
   @OptionGroup var output: OutputOptions
   @OptionGroup var machine: MachineOptions
 
@@ -44,7 +45,7 @@ struct Distill: ParsableCommand {
   func run() throws {
     let objective = try objective.objective()
     let device = try machine.open()
-    try output.check()
+    try output.check(forRun: true)
     let source = try DistillationData(data: data, imageFolder: imageFolder, heldOut: heldOut)
     let configuration = try training.configuration(source.defaults, samples: source.train.count)
     let teacher = try VisionLanguageModel.load(EmbeddedModel.folder(teacher), on: device)
@@ -52,7 +53,7 @@ struct Distill: ParsableCommand {
     let trainer = Trainer(
       distilling: teacher, into: student, objective, configuration, data: source.train,
       heldOut: source.heldOut)
-    var session = TrainingSession(trainer, output, steps: configuration.steps)
+    var session = TrainingSession(trainer, output, checkpoints, steps: configuration.steps)
     // Its pictures are read while the run goes on.
     try withExtendedLifetime(source) { try session.run() }
   }
@@ -61,7 +62,7 @@ struct Distill: ParsableCommand {
     -> VisionLanguageModel
   {
     if let student {
-      let folder = URL(fileURLWithPath: student, isDirectory: true)
+      let folder = RunFolder.model(at: URL(fileURLWithPath: student, isDirectory: true))
       return try VisionLanguageModel.load(folder, on: teacher.device).checkedAsStudent(of: teacher)
     }
     return try teacher.student(

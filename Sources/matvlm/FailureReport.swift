@@ -23,6 +23,7 @@ struct FailureReport {
       EX_DATAERR
     case let error as CheckpointError: error.isAboutOutput ? EX_CANTCREAT : EX_DATAERR
     case is OutputError, is ShapeError: EX_CANTCREAT
+    case let error as Interruption: error.exitCode
     case is TrainingError, is CUDAError: EXIT_FAILURE
     case is CocoaError: EX_CANTCREAT
     default: nil

@@ -5,12 +5,29 @@ import MaTVLMCore
 /// The output folder cannot be used.
 enum OutputError: Error, CustomStringConvertible {
   case occupied(String)
+  /// A run that has not finished, which a result of another kind must not replace.
+  case unfinished(String)
+  /// The unfinished run is not the one that was asked for.
+  case otherRun(String, difference: String)
+  case nothingToResume(String)
+  /// A run of another process is under way.
+  case busy(String)
   case unwritable(String, reason: String)
 
   var description: String {
     switch self {
     case .occupied(let path):
       "\(path): exists and is not empty; choose another --output, or add --overwrite"
+    case .unfinished(let path):
+      "\(path): holds an unfinished run; finish it, or choose another --output"
+    case .otherRun(let path, let difference):
+      "\(path): holds an unfinished run that is not this one: \(difference); run what began it, "
+        + "choose another --output, or give it up with --no-resume --overwrite"
+    case .nothingToResume(let path):
+      "\(path): holds no unfinished run; leave out --resume to begin one"
+    case .busy(let path):
+      "\(path): another process is at work on the run in this folder; wait for it, or choose "
+        + "another --output"
     case .unwritable(let path, let reason):
       "\(path): cannot be written: \(reason)"
     }
@@ -33,7 +50,9 @@ struct OutputOptions: ParsableArguments {
   }
 
   /// Whether a result may take the place of what is there.
-  func mayReplace(_ existing: URL) -> Bool { overwrite && Self.isResult(existing) }
+  func mayReplace(_ existing: URL) -> Bool {
+    overwrite && Self.isResult(existing) && !RunLock.exists(in: existing)
+  }
 
   /// A folder that this program wrote: a model, or the log of a run that did not end.
   private static func isResult(_ folder: URL) -> Bool {
@@ -43,7 +62,9 @@ struct OutputOptions: ParsableArguments {
   }
 
   /// Finds out that the folder can be written, before any work is done and without changing it.
-  func check() throws {
+  ///
+  /// - Parameter forRun: whether an unfinished run that is there may go on.
+  func check(forRun: Bool = false) throws {
     let manager = FileManager.default
     var isFolder: ObjCBool = false
     guard manager.fileExists(atPath: folder.path, isDirectory: &isFolder) else {
@@ -51,6 +72,10 @@ struct OutputOptions: ParsableArguments {
     }
     guard isFolder.boolValue else {
       throw OutputError.unwritable(output, reason: "it is a file, not a folder")
+    }
+    if RunLock.exists(in: folder) {
+      guard forRun else { throw OutputError.unfinished(output) }
+      return try RunLock.check(folder)
     }
     let isEmpty = (try? manager.contentsOfDirectory(atPath: folder.path).isEmpty) ?? false
     guard isEmpty || mayReplace(folder) else { throw OutputError.occupied(output) }

@@ -11,6 +11,7 @@ struct Pretrain: ParsableCommand {
   var pictures = 350_000
 
   @OptionGroup var training: TrainingOptions
+  @OptionGroup var checkpoints: CheckpointOptions
   @OptionGroup var output: OutputOptions
   @OptionGroup var machine: MachineOptions
 
@@ -27,13 +28,13 @@ struct Pretrain: ParsableCommand {
     defaults.configuration.clip = 1
     let configuration = try training.configuration(defaults, samples: pictures)
     let device = try machine.open()
-    try output.check()
+    try output.check(forRun: true)
     let data = ShapeTrainingData(ShapeDataset(split: .train), count: pictures)
     let heldOut = ShapeTrainingData(ShapeDataset(split: .heldOut), count: 256)
     let trainer = Trainer(
       pretraining: try ShapesTeacher.fresh(seed: configuration.seed, on: device), configuration,
       data: data, heldOut: heldOut)
-    var session = TrainingSession(trainer, output, steps: configuration.steps)
+    var session = TrainingSession(trainer, output, checkpoints, steps: configuration.steps)
     try session.run(storedAs: .bfloat16)
   }
 }

@@ -5,12 +5,14 @@ import MaTVLMCore
 struct ProgressPrinter {
   private let steps: Int
   private let interval: Int
+  /// Updates that were made before.
+  private let made: Int
   private let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
   private var shown: ContinuousClock.Instant?
 
-  init(steps: Int) {
-    self.steps = steps
+  init(steps: Int, after made: Int) {
+    (self.steps, self.made) = (steps, made)
     interval = max(1, steps / 20)
     start = clock.now
   }
@@ -32,14 +34,14 @@ struct ProgressPrinter {
       if let shown, clock.now - shown < .milliseconds(100), !isLast { return }
       shown = clock.now
       StandardError.write("\r\u{1B}[K\(bar(update.step)) \(text)" + (isLast ? "\n" : ""))
-    } else if update.step % interval == 0 || update.step == 1 || isLast {
+    } else if update.step % interval == 0 || update.step == made + 1 || isLast {
       StandardError.print(text)
     }
   }
 
   private func describe(_ update: TrainingUpdate) -> String {
     let elapsed = (clock.now - start) / .seconds(1)
-    let left = elapsed / Double(update.step) * Double(steps - update.step)
+    let left = elapsed / Double(update.step - made) * Double(steps - update.step)
     return "\(update.step)/\(steps)  " + Self.text(update.losses)
       + "  \(Self.number(update.tokensPerSecond, 0)) tokens/s  \(Self.duration(left)) left"
   }

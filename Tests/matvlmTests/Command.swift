@@ -50,7 +50,7 @@ struct Command {
   private static let buildFolder = Golden.folder.deletingLastPathComponent()
     .deletingLastPathComponent()
 
-  private static var program: URL {
+  static var program: URL {
     get throws {
       let program = buildFolder.appending(path: "matvlm")
       return try #require(

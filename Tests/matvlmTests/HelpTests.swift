@@ -18,7 +18,8 @@ struct HelpTests {
         "--warmup-steps", "--decay-steps", "--weight-decay", "--clip", "--layer-weight",
         "--kl-weight", "--ce-weight", "--divergence", "--temperature", "--reduction",
         "--no-shuffle", "--seed", "--threads", "--broken-samples", "--evaluation-interval",
-        "--recompute", "--device", "--precision", "--cuda-path",
+        "--recompute", "--resume", "--no-resume", "--checkpoint-interval", "--checkpoints",
+        "--keep-checkpoints", "--device", "--precision", "--cuda-path",
       ]
     ),
     (

@@ -5,6 +5,8 @@ import Synchronization
 struct PreparedBatch: Sendable {
   let batch: Result<Batch, any Error>
   let skipped: [SampleError]
+  /// Where the next batch begins.
+  let end: SamplePosition
 }
 
 /// Reads, decodes and tokenises the next batch on other threads while the model works on this one.
@@ -15,7 +17,7 @@ final class BatchLoader: Sendable {
     /// Batches not yet begun.
     var remaining: Int
     /// Broken samples since the last usable one.
-    var broken = 0
+    var broken: Int
     var ready: PreparedBatch?
   }
 
@@ -30,12 +32,13 @@ final class BatchLoader: Sendable {
   /// - Parameters:
   ///   - size: sequences of a batch.
   ///   - count: batches that will be asked for.
+  ///   - broken: broken samples before the first one in `order`.
   init(
     _ data: any TrainingData, for model: VisionLanguageModel, size: Int, count: Int,
-    order: SampleOrder, _ policy: BrokenSamplePolicy
+    order: SampleOrder, broken: Int, _ policy: BrokenSamplePolicy
   ) {
     (self.data, self.model, self.size, self.policy) = (data, model, size, policy)
-    state = Mutex(State(order: order, remaining: count))
+    state = Mutex(State(order: order, remaining: count, broken: broken))
     begin()
   }
 
@@ -66,8 +69,11 @@ final class BatchLoader: Sendable {
     queue.async { [self] in
       var skipped: [SampleError] = []
       let batch = Result { try prepare(&skipped) }
-      let prepared = PreparedBatch(batch: batch, skipped: skipped)
-      state.withLock { $0.ready = prepared }
+      state.withLock { state in
+        state.ready = PreparedBatch(
+          batch: batch, skipped: skipped,
+          end: SamplePosition(visits: state.order.visits, broken: state.broken))
+      }
       isReady.signal()
     }
   }

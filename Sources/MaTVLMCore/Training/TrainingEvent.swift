@@ -34,10 +34,7 @@ public struct TrainingUpdate: Sendable {
   public let seconds: Double
 
   /// The weighted sum of the losses: what the update makes smaller.
-  public var loss: Double {
-    Double(objective.layerWeight) * losses.layer + Double(objective.logitWeight) * losses.kl
-      + Double(objective.labelWeight) * losses.ce
-  }
+  public var loss: Double { objective.weighted(losses) }
 
   public var tokensPerSecond: Double { Double(rows) / max(seconds, 1e-9) }
 }
@@ -62,5 +59,13 @@ extension LossSums {
   func mean(over sequences: Int) -> LossMeans {
     let count = Double(sequences)
     return LossMeans(layer: layer / count, kl: logits / count, ce: labels / count)
+  }
+}
+
+extension DistillationObjective {
+  /// The weighted sum of unweighted losses.
+  func weighted(_ losses: LossMeans) -> Double {
+    Double(layerWeight) * losses.layer + Double(logitWeight) * losses.kl
+      + Double(labelWeight) * losses.ce
   }
 }

@@ -5,6 +5,8 @@ import MaTVLMTensor
 package protocol TrainingTask: Sendable {
   /// The model that learns.
   var student: VisionLanguageModel { get }
+  /// The models whose files the run reads, by the part that they play.
+  var models: [(name: String, model: VisionLanguageModel)] { get }
   /// What changes; everything else is frozen.
   var trained: [Parameter] { get }
   /// Weights the unweighted losses of a log line.
@@ -36,6 +38,12 @@ package struct DistillationTask: TrainingTask {
     self.recompute = recompute
     trained = student.distilledParameters
     for parameter in trained { parameter.isTrainable = true }
+  }
+
+  package var models: [(name: String, model: VisionLanguageModel)] {
+    // A student that was made of its teacher has no files of its own.
+    let own = student.tower.isShared(with: teacher.tower) ? [] : [("student", student)]
+    return [("teacher", teacher)] + own
   }
 
   package func lossGradients(_ batch: Batch, sequences: Int) -> (Gradients, LossSums) {
@@ -132,6 +140,8 @@ struct PretrainingTask: TrainingTask {
     trained = model.parameters
     for parameter in trained { parameter.isTrainable = true }
   }
+
+  var models: [(name: String, model: VisionLanguageModel)] { [("model", student)] }
 
   func lossGradients(_ batch: Batch, sequences: Int) -> (Gradients, LossSums) {
     let loss = loss(batch, sequences: sequences)

@@ -163,6 +163,7 @@ private struct GoldenSamples: TrainingData {
   let order: [Int]
   let broken: Set<Int>
   var count: Int { order.count }
+  var identity: String { "golden samples \(order) without \(broken.sorted())" }
 
   init(_ order: [Int], broken: Set<Int> = []) throws {
     (golden, self.order, self.broken) = (try GoldenModels.data(), order, broken)
