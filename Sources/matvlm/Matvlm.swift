@@ -18,14 +18,15 @@ struct Matvlm: ParsableCommand {
     version: "0.1.0",
     subcommands: [
       Distill.self, Generate.self, Convert.self, Evaluate.self, Info.self, Pretrain.self,
-      Shapes.self, Bench.self,
+      Plot.self, Shapes.self, Bench.self,
     ])
 
   static func main() {
     // Then writing beyond a limit on file sizes is an error like that of a full disk.
     signal(SIGXFSZ, SIG_IGN)
     do {
-      var command = try parseAsRoot()
+      let arguments = try ExpandedArguments(Array(CommandLine.arguments.dropFirst()))
+      var command = try parseAsRoot(arguments.arguments)
       try command.run()
     } catch {
       FailureReport(error).exit()

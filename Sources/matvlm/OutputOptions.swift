@@ -36,10 +36,12 @@ enum OutputError: Error, CustomStringConvertible {
 
 /// Where a model is written.
 struct OutputOptions: ParsableArguments {
+  static let standard = "matvlm-student"
+
   @Option(
     help: ArgumentHelp("The folder to write.", valueName: "dir"),
     completion: .directory)
-  var output: String = "matvlm-student"
+  var output = Self.standard
 
   @Flag(help: "Replace the folder if it holds an earlier result.")
   var overwrite = false
@@ -63,8 +65,11 @@ struct OutputOptions: ParsableArguments {
 
   /// Finds out that the folder can be written, before any work is done and without changing it.
   ///
-  /// - Parameter forRun: whether an unfinished run that is there may go on.
-  func check(forRun: Bool = false) throws {
+  /// - Parameter run: how a run treats an unfinished one; nil: the result is not a run's.
+  func check(for run: CheckpointOptions? = nil) throws {
+    if run?.resume == true, !RunLock.exists(in: folder) {
+      throw OutputError.nothingToResume(output)
+    }
     let manager = FileManager.default
     var isFolder: ObjCBool = false
     guard manager.fileExists(atPath: folder.path, isDirectory: &isFolder) else {
@@ -74,7 +79,7 @@ struct OutputOptions: ParsableArguments {
       throw OutputError.unwritable(output, reason: "it is a file, not a folder")
     }
     if RunLock.exists(in: folder) {
-      guard forRun else { throw OutputError.unfinished(output) }
+      guard run != nil else { throw OutputError.unfinished(output) }
       return try RunLock.check(folder)
     }
     let isEmpty = (try? manager.contentsOfDirectory(atPath: folder.path).isEmpty) ?? false

@@ -27,6 +27,7 @@ struct ProgressPrinter {
   }
 
   private mutating func show(_ update: TrainingUpdate) {
+    if let outlier = update.outlier { line(Self.text(outlier, of: update)) }
     let isLast = update.step == steps
     let text = describe(update)
     if StandardError.isTerminal {
@@ -54,6 +55,12 @@ struct ProgressPrinter {
 
   private func line(_ text: String) {
     StandardError.write(StandardError.isTerminal ? "\r\u{1B}[K\(text)\n" : "\(text)\n")
+  }
+
+  private static func text(_ outlier: Outlier, of update: TrainingUpdate) -> String {
+    let name = outlier.quantity == .loss ? "the loss" : "the gradient norm"
+    return "update \(update.step): \(name) is \(number(outlier.value, 3)), with a median of "
+      + "\(number(outlier.median, 3)) before" + (outlier.isSkipped ? "; the update is skipped" : "")
   }
 
   private static func text(_ losses: LossMeans) -> String {

@@ -7,11 +7,22 @@ struct TrainingSession {
   private var trainer: Trainer
   private let output: OutputOptions
   private let checkpoints: CheckpointOptions
-  private let steps: Int
+  private let hasEvents: Bool
+  private var settings: EffectiveSettings
+  private var steps: Int { trainer.steps }
 
-  init(_ trainer: Trainer, _ output: OutputOptions, _ checkpoints: CheckpointOptions, steps: Int) {
+  /// - Parameters:
+  ///   - hasEvents: whether TensorBoard is to read along.
+  ///   - settings: what repeats the run.
+  init(
+    _ trainer: Trainer, _ output: OutputOptions, _ checkpoints: CheckpointOptions,
+    hasEvents: Bool, _ settings: EffectiveSettings
+  ) {
     self.trainer = trainer
-    (self.output, self.checkpoints, self.steps) = (output, checkpoints, steps)
+    (self.output, self.checkpoints, self.hasEvents) = (output, checkpoints, hasEvents)
+    self.settings = settings
+    self.settings.set(checkpoints)
+    self.settings["tensorboard"] = "\(hasEvents)"
   }
 
   /// - Parameter storedAs: how tensors are written; nil: as the teacher's.
@@ -34,7 +45,9 @@ struct TrainingSession {
 
   private mutating func train(in folder: RunFolder) throws {
     Interruption.watch()
-    let log = try TrainingLog(in: folder.url, continuing: goOn(from: folder.series))
+    let logs = try goOn(from: folder.series)
+    try settings.write(into: folder.url)
+    let log = try TrainingLog(in: folder.url, continuing: logs, events: hasEvents)
     var progress = ProgressPrinter(steps: steps, after: trainer.position.step)
     var schedule = checkpoints.schedule
     while !trainer.isFinished {

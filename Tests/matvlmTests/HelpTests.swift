@@ -4,7 +4,7 @@ import Testing
 @Suite("Help, version and wrong command lines")
 struct HelpTests {
   static let verbs = [
-    "distill", "generate", "convert", "evaluate", "info", "pretrain", "shapes", "bench",
+    "distill", "generate", "convert", "evaluate", "info", "pretrain", "plot", "shapes", "bench",
   ]
 
   /// Every option that the README and scripts may use; the words are the help's own.
@@ -18,6 +18,7 @@ struct HelpTests {
         "--warmup-steps", "--decay-steps", "--weight-decay", "--clip", "--layer-weight",
         "--kl-weight", "--ce-weight", "--divergence", "--temperature", "--reduction",
         "--no-shuffle", "--seed", "--threads", "--broken-samples", "--evaluation-interval",
+        "--config", "--set", "--maximum-length", "--outliers", "--outlier-factor", "--tensorboard",
         "--recompute", "--resume", "--no-resume", "--checkpoint-interval", "--checkpoints",
         "--keep-checkpoints", "--device", "--precision", "--cuda-path",
       ]
@@ -33,6 +34,7 @@ struct HelpTests {
     (["evaluate"], ["--model", "--pictures", "--seed", "--batch-size", "--json"]),
     (["info"], ["<model>", "--json"]),
     (["pretrain"], ["--pictures", "--steps", "--epochs", "--learning-rate", "--output"]),
+    (["plot"], ["<runs>", "--output"]),
     (["shapes"], ["--output", "--count", "--seed"]),
     (["bench", "distill"], ["--hidden", "--layers", "--heads", "--vocab", "--batch", "--length"]),
   ]

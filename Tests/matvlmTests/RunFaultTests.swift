@@ -35,7 +35,8 @@ struct RunFaultTests {
     #expect(command.errors.contains("\(names.last!)/moments.safetensors: expected "))
     #expect(command.errors.contains("\(Self.goesOn) after update \(step) of 200"))
     _ = try workplace.run(
-      Workplace.distill + ["--steps", "200", "--output", "whole"]
+      Workplace.distill
+        + ["--steps", "200", "--checkpoint-interval", "100", "--output", "whole"]
     ).requireSuccess()
     #expect(try workplace.differences("student", "whole") == [])
   }

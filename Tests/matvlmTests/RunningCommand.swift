@@ -85,7 +85,8 @@ extension Workplace {
         let data = try Data(contentsOf: place)
         guard name.hasPrefix("log.") else { return (name, data) }
         let text = String(decoding: data, as: UTF8.self)
-        return (name, Data(text.replacing(/,"tokens_per_second":[0-9.e+-]+/, with: "").utf8))
+        let speed = name == "log.csv" ? /(?m),[^,\n]*$/ : /(?m),"tokens_per_second":[^,}]*/
+        return (name, Data(text.replacing(speed, with: "").utf8))
       })
   }
 

@@ -35,9 +35,11 @@ public struct CheckpointSeries: Sendable {
       try manager.createDirectory(at: folder, withIntermediateDirectories: false)
       try synchronize(folder.deletingLastPathComponent())
     }
-    try AtomicFolder.write(to: place(trainer.position.step), replacing: { _ in true }) {
-      try TrainingCheckpoint.write(trainer, logs: logs, into: $0)
+    func write(into folder: URL) throws {
+      try TrainingCheckpoint.write(trainer, logs: logs, into: folder)
     }
+    try AtomicFolder.write(
+      to: place(trainer.position.step), replacing: { _ in true }, write(into:))
     for step in steps.dropLast(kept) where step != trainer.position.best?.step {
       try remove(step)
     }

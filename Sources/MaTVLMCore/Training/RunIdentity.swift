@@ -11,15 +11,17 @@ public struct RunIdentity: Sendable, Hashable, Codable {
   /// What is not the same, in words; nil when nothing differs.
   public func difference(from earlier: RunIdentity) -> String? {
     let names = Set(facts.keys).union(earlier.facts.keys).sorted()
-    guard let name = names.first(where: { facts[$0] != earlier.facts[$0] }) else { return nil }
-    return "\(name) was \(earlier.facts[name] ?? "not there") and is now "
-      + "\(facts[name] ?? "not there")"
+    let changes = names.filter { facts[$0] != earlier.facts[$0] }.map { name in
+      "\(name) was \(earlier.facts[name] ?? "not there") and is now "
+        + "\(facts[name] ?? "not there")"
+    }
+    return changes.isEmpty ? nil : changes.joined(separator: "; ")
   }
 }
 
 extension Trainer {
   /// Settings that may change while a run goes on: how it computes, and what it does about trouble.
-  private static let free: Set<String> = ["broken_samples", "recompute"]
+  private static let free: Set = ["broken_samples", "outlier_factor", "outliers", "recompute"]
 
   /// What this run is, before its first update. Reads the teacher's files whole.
   ///

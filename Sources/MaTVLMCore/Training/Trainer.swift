@@ -13,6 +13,7 @@ public struct Trainer: Sendable {
   public private(set) var position = TrainingPosition()
   /// Reads ahead; begins with the first update.
   private var batches: BatchLoader?
+  private var unreached: UnreachedParameters
 
   /// Distils `teacher` into `student`, whose mixers and connector begin to train.
   ///
@@ -40,7 +41,7 @@ public struct Trainer: Sendable {
       heldOut: heldOut)
   }
 
-  private init(
+  package init(
     _ task: any TrainingTask, _ configuration: TrainingConfiguration, data: any TrainingData,
     heldOut: (any TrainingData)?
   ) {
@@ -49,6 +50,7 @@ public struct Trainer: Sendable {
     (self.task, self.configuration, self.data) = (task, configuration, data)
     self.heldOut = heldOut
     optimizer = AdamW(configuration.optimizer)
+    unreached = UnreachedParameters(task.trained)
   }
 
   /// The model that learns.
@@ -56,6 +58,9 @@ public struct Trainer: Sendable {
 
   /// The parameters that change.
   public var trainedParameters: [Parameter] { task.trained }
+
+  /// Updates of the whole run.
+  public var steps: Int { configuration.steps }
 
   public var isFinished: Bool { position.step == configuration.steps }
 
@@ -98,6 +103,7 @@ public struct Trainer: Sendable {
   private func makeLoader() -> BatchLoader {
     BatchLoader(
       data, for: task.student, size: configuration.batchSize,
+      maximumLength: configuration.maximumLength,
       count: (configuration.steps - position.step) * configuration.gradientAccumulation,
       order: SampleOrder(
         count: data.count, shuffles: configuration.shuffles, seed: configuration.seed,
@@ -117,37 +123,71 @@ public struct Trainer: Sendable {
   ) throws -> TrainingUpdate {
     let clock = ContinuousClock()
     let start = clock.now
-    let sequences = configuration.sequencesPerUpdate
-    var samples = position.samples
-    var total = Gradients()
-    var sums = LossSums()
+    let sum = try accumulate(batches, report)
+    let norm = sum.gradients.norm()
+    try task.student.device.check()
+    guard norm.isFinite else { throw notFinite(sum.indices, sum.gradients) }
+    try unreached.check(
+      sum.gradients, step: position.step + 1,
+      exempt: sum.hasPictures ? [] : task.reachedByPictures)
+    let losses = sum.losses.mean(over: configuration.sequencesPerUpdate)
+    let outlier = judge(losses, norm)
+    let rate = configuration.schedule.rate(at: position.step)
+    if outlier?.isSkipped != true {
+      optimizer.update(
+        task.trained, with: sum.gradients, learningRate: Float(rate),
+        gradientScale: clippingFactor(norm))
+    }
+    position.step += 1
+    position.samples = sum.end
+    return TrainingUpdate(
+      step: position.step, learningRate: rate, losses: losses, objective: task.objective,
+      gradientNorm: Double(norm), rows: sum.rows, seconds: (clock.now - start) / .seconds(1),
+      outlier: outlier)
+  }
+
+  /// What the batches of an update add up to.
+  private struct Accumulation {
+    var gradients = Gradients()
+    var losses = LossSums()
     var rows = 0
+    var hasPictures = false
+    var indices: [Int] = []
+    var end: SamplePosition
+  }
+
+  private func accumulate(
+    _ batches: BatchLoader, _ report: (TrainingEvent) throws -> Void
+  ) throws -> Accumulation {
+    var sum = Accumulation(end: position.samples)
     for _ in 0..<configuration.gradientAccumulation {
       let prepared = batches.next()
       for error in prepared.skipped { try report(.skipped(error)) }
       let batch = try prepared.batch.get()
-      samples = prepared.end
-      let (gradients, losses) = task.lossGradients(batch, sequences: sequences)
-      total += gradients
-      sums += losses
-      rows += batch.spliced.segments.rows
+      let (gradients, losses) = task.lossGradients(
+        batch, sequences: configuration.sequencesPerUpdate)
+      sum.gradients += gradients
+      sum.losses += losses
+      sum.rows += batch.spliced.segments.rows
+      sum.hasPictures = sum.hasPictures || !batch.pictures.isEmpty
+      sum.indices += prepared.indices
+      sum.end = prepared.end
       try task.student.device.check()
-      guard losses.isFinite else {
-        throw TrainingError.notFinite(step: position.step + 1, samples: batch.ids)
-      }
+      guard losses.isFinite else { throw notFinite(prepared.indices, gradients) }
     }
-    let norm = total.norm()
-    try task.student.device.check()
-    guard norm.isFinite else { throw TrainingError.notFinite(step: position.step + 1, samples: []) }
-    let rate = configuration.schedule.rate(at: position.step)
-    optimizer.update(
-      task.trained, with: total, learningRate: Float(rate), gradientScale: clippingFactor(norm))
-    position.step += 1
-    position.samples = samples
-    return TrainingUpdate(
-      step: position.step, learningRate: rate, losses: sums.mean(over: sequences),
-      objective: task.objective, gradientNorm: Double(norm), rows: rows,
-      seconds: (clock.now - start) / .seconds(1))
+    return sum
+  }
+
+  private mutating func judge(_ losses: LossMeans, _ norm: Float) -> Outlier? {
+    guard let factor = configuration.outlierFactor else { return nil }
+    var outlier = position.watch.judge(
+      loss: task.objective.weighted(losses), norm: Double(norm), factor: factor)
+    outlier?.isSkipped = configuration.outliers == .skip
+    return outlier
+  }
+
+  func batch(_ examples: [TrainingExample]) -> Batch {
+    Batch(examples, for: task.student, maximumLength: configuration.maximumLength)
   }
 
   /// As `torch.nn.utils.clip_grad_norm_`.
@@ -166,7 +206,7 @@ public struct Trainer: Sendable {
         try? TrainingExample(heldOut.sample(index), for: task.student)
       }
       guard !examples.isEmpty else { continue }
-      sums += task.losses(Batch(examples, for: task.student))
+      sums += task.losses(batch(examples))
       sequences += examples.count
     }
     guard sequences > 0 else { throw DatasetError.noUsableSample(samples: heldOut.count) }

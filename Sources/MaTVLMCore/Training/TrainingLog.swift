@@ -1,35 +1,32 @@
 import Foundation
 import MaTVLMTensor
 
-/// `log.jsonl` of a run: one JSON object for each update, written as it happens; beside it
-/// `evaluation.jsonl`, one for each evaluation.
+/// The log of a run, written as it happens: `log.jsonl` with one JSON object for each update, the same
+/// as a table in `log.csv`, `evaluation.jsonl` with one object for each evaluation, and by option an
+/// event file for TensorBoard.
 public final class TrainingLog {
   private let folder: URL
+  private let hasEvents: Bool
   private var files: [String: OutputFile] = [:]
 
-  /// One line of `log.jsonl`.
-  private struct Line: Encodable {
-    let step: Int
-    let lr, layer, kl, ce, loss, gradientNorm, tokensPerSecond: Double
-  }
-
-  private struct EvaluationLine: Encodable {
-    let step: Int
-    let layer, kl, ce: Double
-  }
-
   private static let updates = "log.jsonl"
+  private static let table = "log.csv"
   private static let evaluations = "evaluation.jsonl"
+  /// TensorBoard reads every file with `tfevents` in its name.
+  private static let events = "events.out.tfevents.matvlm"
 
-  /// The files that a log consists of.
-  public static let names = [updates, evaluations]
+  /// The files that a log consists of, the first one always there.
+  public static let names = [updates, table, evaluations, events]
 
   /// Starts a log in an existing folder, or goes on with one.
   ///
-  /// - Parameter lengths: what ``synchronize()`` gave; everything later is cut off.
+  /// - Parameters:
+  ///   - lengths: what ``synchronize()`` gave; everything later is cut off.
+  ///   - events: whether to write an event file.
   /// - Throws: ``CheckpointError`` when a file cannot be written, or has lost what it is to have.
-  public init(in folder: URL, continuing lengths: [String: Int] = [:]) throws {
-    self.folder = folder
+  public init(in folder: URL, continuing lengths: [String: Int] = [:], events: Bool = false) throws
+  {
+    (self.folder, hasEvents) = (folder, events)
     for name in Self.names {
       if let length = lengths[name] {
         files[name] = try OutputFile(continuing: place(name), after: length)
@@ -38,23 +35,23 @@ public final class TrainingLog {
       }
     }
     _ = try file(Self.updates)
+    if try file(Self.table).length == 0 { try write(UpdateLine.header, to: Self.table) }
+    if events, try file(Self.events).length == 0 { try write(EventRecord.start, to: Self.events) }
   }
 
-  /// Writes a line; a skipped sample has none.
+  /// Writes a line; a sample that cannot be used has none.
   /// - Throws: ``CheckpointError/unwritable(path:code:)``.
   public func append(_ event: TrainingEvent) throws {
     switch event {
     case .update(let update):
-      try write(
-        Line(
-          step: update.step, lr: update.learningRate, layer: update.losses.layer,
-          kl: update.losses.kl, ce: update.losses.ce, loss: update.loss,
-          gradientNorm: update.gradientNorm, tokensPerSecond: update.tokensPerSecond),
-        to: Self.updates)
+      let line = UpdateLine(update)
+      try write(line.json(), to: Self.updates)
+      try write(line.row, to: Self.table)
+      try appendEvent(update.step, line.scalars)
     case .evaluation(let step, let losses):
-      try write(
-        EvaluationLine(step: step, layer: losses.layer, kl: losses.kl, ce: losses.ce),
-        to: Self.evaluations)
+      let line = EvaluationLine(step: step, losses)
+      try write(line.json(), to: Self.evaluations)
+      try appendEvent(step, line.scalars)
     case .skipped: break
     }
   }
@@ -76,11 +73,13 @@ public final class TrainingLog {
     return file
   }
 
-  private func write(_ value: some Encodable, to name: String) throws {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys]
-    encoder.keyEncodingStrategy = .convertToSnakeCase
-    let line = try encoder.encode(value) + Data("\n".utf8)
-    try line.withUnsafeBytes(file(name).write)
+  private func write(_ bytes: Data, to name: String) throws {
+    try bytes.withUnsafeBytes(file(name).write)
+  }
+
+  private func appendEvent(_ step: Int, _ scalars: [(String, Double)]) throws {
+    guard hasEvents else { return }
+    let record = EventRecord.scalars(scalars, step: step, at: Date().timeIntervalSince1970)
+    try write(record, to: Self.events)
   }
 }

@@ -8,6 +8,8 @@ public struct TrainingPosition: Sendable, Hashable, Codable {
   var samples = SamplePosition()
   /// The held-out evaluation with the smallest loss.
   public internal(set) var best: BestEvaluation?
+  /// What the next update is judged by.
+  var watch = OutlierWatch()
 }
 
 /// Where in the data a run is.
