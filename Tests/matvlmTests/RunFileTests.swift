@@ -4,10 +4,10 @@ import Testing
 
 @Suite("Run files: options from YAML")
 struct RunFileTests {
-  private static let recipes = URL(filePath: #filePath).deletingLastPathComponent()
+  private static let folder = URL(filePath: #filePath).deletingLastPathComponent()
     .deletingLastPathComponent().deletingLastPathComponent().appending(path: "Recipes")
   static let names =
-    (try? FileManager.default.contentsOfDirectory(atPath: recipes.path))?.sorted() ?? []
+    (try? FileManager.default.contentsOfDirectory(atPath: folder.path))?.sorted() ?? []
 
   private func run(_ yaml: String, _ options: String..., at path: String = "run.yaml") throws
     -> (Workplace, Command)
@@ -123,7 +123,7 @@ struct RunFileTests {
 
   @Test("The ready files run, and take effect as they are written", arguments: names)
   func recipe(_ name: String) throws {
-    let yaml = try String(contentsOf: Self.recipes.appending(path: name), encoding: .utf8)
+    let yaml = try String(contentsOf: Self.folder.appending(path: name), encoding: .utf8)
     // The small teacher has four layers and eight samples.
     let (workplace, command) = try run(
       yaml, "--ssm-layers", "0", "--steps", "1", "--warmup-steps", "0", "--decay-steps", "0",
