@@ -56,31 +56,44 @@ public struct Mamba2Mixer: Layer {
 
   /// Whole sequences from a zero state: u [T, D], already layer-normed → [T, D].
   public func callAsFunction(_ u: Tensor, _ layout: SequenceLayout) -> Tensor {
-    let (z, xBC, dt) = project(u)
-    let convolved = causalConvolution(
-      xBC, convolutionWeight.value, convolutionBias.value, layout.segments)
-    let y = stateSpaceDuality(inputs(convolved, dt), configuration.geometry, layout.segments)
-    return gateNormProject(y, z)
+    outputProjection(mix(inputProjection(u), layout))
   }
 
   /// Sequences that go on, one state for each segment: u [T, D] → [T, D].
   public func callAsFunction(
     _ u: Tensor, _ layout: SequenceLayout, states: [Mamba2State]
   ) -> Tensor {
-    let (z, xBC, dt) = project(u)
-    let backend = u.backend
+    outputProjection(mix(inputProjection(u), layout, states: states))
+  }
+
+  /// Whole sequences from a zero state: what ``inputProjection`` made → what ``outputProjection``
+  /// takes, [T, inner].
+  public func mix(_ projected: Tensor, _ layout: SequenceLayout) -> Tensor {
+    let (z, xBC, dt) = split(projected)
+    let convolved = causalConvolution(
+      xBC, convolutionWeight.value, convolutionBias.value, layout.segments)
+    let y = stateSpaceDuality(inputs(convolved, dt), configuration.geometry, layout.segments)
+    return gateAndNorm(y, z)
+  }
+
+  /// Sequences that go on: as above, with one state for each segment.
+  public func mix(
+    _ projected: Tensor, _ layout: SequenceLayout, states: [Mamba2State]
+  ) -> Tensor {
+    let (z, xBC, dt) = split(projected)
+    let backend = projected.backend
     let convolved = backend.causalConvolution(
       xBC, convolutionWeight.value, convolutionBias.value, layout.segments,
       tails: states.map(\.tail))
     let y = backend.stateSpaceDuality(
       inputs(convolved, dt), configuration.geometry, layout.segments, states: states.map(\.state))
-    return gateNormProject(y, z)
+    return gateAndNorm(y, z)
   }
 
   /// z [T, inner], xBC [T, 2 · shared + inner], dt [T, H]
-  private func project(_ u: Tensor) -> (z: Tensor, xBC: Tensor, dt: Tensor) {
+  private func split(_ projected: Tensor) -> (z: Tensor, xBC: Tensor, dt: Tensor) {
     let parts = splitColumns(
-      inputProjection(u),
+      projected,
       [configuration.innerWidth, configuration.convolutionWidth, configuration.heads])
     return (parts[0], parts[1], parts[2])
   }
@@ -93,11 +106,10 @@ public struct Mamba2Mixer: Layer {
       d: skip.value)
   }
 
-  private func gateNormProject(_ y: Tensor, _ z: Tensor) -> Tensor {
-    outputProjection(
-      gatedRMSNorm(
-        y, gate: z, normWeight.value, groupWidth: configuration.stateWidth,
-        epsilon: Mamba2Configuration.normEpsilon))
+  private func gateAndNorm(_ y: Tensor, _ z: Tensor) -> Tensor {
+    gatedRMSNorm(
+      y, gate: z, normWeight.value, groupWidth: configuration.stateWidth,
+      epsilon: Mamba2Configuration.normEpsilon)
   }
 
   public var parameters: [Parameter] {

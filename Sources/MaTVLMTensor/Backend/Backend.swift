@@ -67,8 +67,14 @@ package protocol Backend: AnyObject, Sendable {
 
   /// x [T, I], weight [O, I], bias float32 [O] → x weightᵀ + bias [T, O]
   func linear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) -> Tensor
+  /// The same rows through several layers: activation(x weightᵀ + bias) [T, O] for each.
+  func linear(_ x: Tensor, _ projections: [Projection]) -> [Tensor]
+  /// stream [T, O] + Σ x weightᵀ + bias over `terms`, none of which has an activation.
+  func addLinear(_ stream: Tensor, _ terms: [LinearTerm]) -> Tensor
   /// dy [T, O], weight [O, I] → dy weight [T, I]
   func linearInputGradient(_ dy: Tensor, _ weight: Tensor) -> Tensor
+  /// Σ dy weight [T, I] over `terms`, of which there is at least one.
+  func linearInputGradient(_ terms: [(dy: Tensor, weight: Tensor)]) -> Tensor
   /// dy [T, O], x [T, I] → dyᵀ x, float32 [O, I]
   func linearWeightGradient(_ dy: Tensor, _ x: Tensor) -> Tensor
 
@@ -117,6 +123,12 @@ package protocol Backend: AnyObject, Sendable {
     _ q: Tensor, keys: [Tensor], values: [Tensor], positions: Tensor,
     _ geometry: AttentionGeometry, _ segments: Segments
   ) -> Tensor
+  /// Attention of sequences that go on: rotates `rows.query` and `rows.key` as ``rotate`` does, adds
+  /// keys and values to the caches as ``appendRows`` does, and attends as ``cachedAttention`` does.
+  func cachedAttention(
+    appending rows: NewAttentionRows, keys: [Tensor], values: [Tensor],
+    _ geometry: AttentionGeometry, _ segments: Segments
+  ) -> Tensor
   /// silu(bias + Σ_k weight[c, k] · x[t − K + 1 + k, c]) within each segment, zeros (or `tails`)
   /// before its first row. x [T, C], weight float32 [C, 1, K], bias float32 [C] → [T, C].
   /// - Parameter tails: per segment the last K − 1 rows that came before, float32 [K − 1, C];
@@ -157,11 +169,6 @@ package protocol Backend: AnyObject, Sendable {
 
   /// One AdamW step; writes values and moments in place.
   func adamW(_ updates: [AdamWUpdate], _ step: AdamWStep)
-}
-
-extension Backend {
-  package var failure: (any Error)? { nil }
-  package func record(_ body: () -> [Tensor]) -> (any RecordedWork)? { nil }
 }
 
 /// Work that a device keeps, to do it again with the same memory and other content.

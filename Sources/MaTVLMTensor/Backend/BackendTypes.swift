@@ -8,6 +8,47 @@ public enum Activation: Sendable, Hashable {
   case silu
 }
 
+/// A linear layer as an operation takes it.
+public struct Projection: Sendable {
+  /// [O, I]
+  public let weight: Tensor
+  /// float32 [O]
+  public let bias: Tensor?
+  /// What is applied to x weightᵀ + bias.
+  public let activation: Activation?
+
+  public init(weight: Tensor, bias: Tensor?, activation: Activation? = nil) {
+    (self.weight, self.bias, self.activation) = (weight, bias, activation)
+  }
+}
+
+/// A linear layer with the rows x [T, I] that it reads.
+public struct LinearTerm: Sendable {
+  public let x: Tensor
+  public let projection: Projection
+
+  public init(_ x: Tensor, _ projection: Projection) { (self.x, self.projection) = (x, projection) }
+}
+
+/// Rows of attention that come after what is cached, as they leave their projections.
+package struct NewAttentionRows: Sendable {
+  /// [T, H·P]
+  package let query: Tensor
+  /// [T, G·P]
+  package let key: Tensor
+  /// [T, G·P]
+  package let value: Tensor
+  /// Cosines and sines: float32 [positions, rotary width].
+  package let table: Tensor
+  /// int32 [T]
+  package let positions: Tensor
+
+  package init(query: Tensor, key: Tensor, value: Tensor, table: Tensor, positions: Tensor) {
+    (self.query, self.key, self.value) = (query, key, value)
+    (self.table, self.positions) = (table, positions)
+  }
+}
+
 /// How query, key and value columns divide into heads.
 package struct AttentionGeometry: Sendable, Hashable {
   /// Query heads H.

@@ -22,6 +22,9 @@ public struct Linear: Layer {
     linear(x, weight.value, bias: bias?.value)
   }
 
+  /// The layer as an operation on several takes it.
+  public var projection: Projection { Projection(weight: weight.value, bias: bias?.value) }
+
   public var parameters: [Parameter] { [weight] + (bias.map { [$0] } ?? []) }
 
   /// A layer of the same values that shares nothing with this one.
