@@ -1,4 +1,5 @@
 import Foundation
+import MaTVLMTensor
 import MaTVLMTestSupport
 import Testing
 
@@ -112,6 +113,20 @@ struct RunFaultTests {
       .expectFailure(Command.unwritableOutput, ["no unfinished run"])
   }
 
+  @Test("Numbers that are not finite stop the run by sample and tensor; what was good before stays")
+  func notFinite() throws {
+    let workplace = try Workplace()
+    _ = try workplace.run("convert", "--teacher", "teacher", "--output", "large").requireSuccess()
+    try workplace.enlargeConnector("large")
+    try workplace.keepSamples([2, 2, 2, 0])
+    let command = try workplace.distill(
+      "--student", "large", "--no-shuffle", "--steps", "4", "--checkpoint-interval", "1")
+    command.expectFailure(
+      1, ["update 4", "sample 0", "not finite", "after update 3 is kept; the same command"])
+    #expect(command.errors.contains("gradient of ") || command.errors.contains(" loss is"))
+    #expect(workplace.checkpoints() == ["step-000000002", "step-000000003"])
+  }
+
   @Test("A sample that breaks later on keeps what the run has reached")
   func brokenLater() throws {
     let workplace = try stopped("--no-shuffle")
@@ -124,5 +139,27 @@ struct RunFaultTests {
     try content.write(to: picture)
     let command = try goOn(workplace, "--no-shuffle").requireSuccess()
     #expect(command.errors.contains(Self.goesOn))
+  }
+}
+
+extension Workplace {
+  /// Makes what a model does with pictures too large for float32.
+  fileprivate func enlargeConnector(_ model: String) throws {
+    let checkpoint = try Checkpoint.open(folder[model])
+    let tensors = checkpoint.names.compactMap(checkpoint.tensor).map { tensor in
+      guard tensor.name.hasPrefix("connector.") else { return tensor }
+      let values = Array(repeating: Float(1e38), count: tensor.shape.count)
+      return CheckpointTensor(tensor.name, Tensor(values, tensor.shape))
+    }
+    try FileManager.default.removeItem(at: folder["\(model)/model.safetensors"])
+    try Checkpoint.write(tensors, to: folder[model])
+  }
+
+  /// Makes the data these samples, in this order.
+  fileprivate func keepSamples(_ numbers: [Int]) throws {
+    let data = try Data(contentsOf: folder["data.json"])
+    let samples = try #require(try JSONSerialization.jsonObject(with: data) as? [Any])
+    let kept = try JSONSerialization.data(withJSONObject: numbers.map { samples[$0] })
+    try folder.write("data.json", kept)
   }
 }

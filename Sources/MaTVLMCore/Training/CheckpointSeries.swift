@@ -40,7 +40,10 @@ public struct CheckpointSeries: Sendable {
     }
     try AtomicFolder.write(
       to: place(trainer.position.step), replacing: { _ in true }, write(into:))
-    for step in steps.dropLast(kept) where step != trainer.position.best?.step {
+    // Later ones are damaged: this run went on from one before them, and comes to them again.
+    let position = trainer.position
+    for step in steps.filter({ $0 <= position.step }).dropLast(kept)
+    where step != position.best?.step {
       try remove(step)
     }
   }

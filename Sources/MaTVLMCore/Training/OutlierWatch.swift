@@ -38,7 +38,7 @@ struct OutlierWatch: Sendable, Hashable, Codable {
       losses = (losses + [loss]).suffix(Self.window)
       norms = (norms + [norm]).suffix(Self.window)
     }
-    guard losses.count >= Self.enough else { return nil }
+    guard min(losses.count, norms.count) >= Self.enough else { return nil }
     for (quantity, value, earlier) in [
       (Outlier.Quantity.gradientNorm, norm, norms), (.loss, loss, losses),
     ] {

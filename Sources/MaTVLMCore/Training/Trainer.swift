@@ -62,7 +62,7 @@ public struct Trainer: Sendable {
   /// Updates of the whole run.
   public var steps: Int { configuration.steps }
 
-  public var isFinished: Bool { position.step == configuration.steps }
+  public var isFinished: Bool { position.step >= configuration.steps }
 
   /// Runs to the end.
   ///

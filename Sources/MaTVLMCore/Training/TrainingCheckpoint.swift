@@ -51,10 +51,11 @@ struct TrainingCheckpoint: Codable {
     let url = folder.appending(path: stateName)
     let json = try MappedFile(url)
     guard let state = try? JSONDecoder().decode(Self.self, from: Data(json.bytes)),
-      state.format == currentFormat
+      state.format == currentFormat, state.isPossible(for: trainer)
     else {
       throw CheckpointError.malformed(
-        path: url.path, tensor: nil, problem: "it is no state of format \(currentFormat)")
+        path: url.path, tensor: nil,
+        problem: "it is no state of format \(currentFormat) that this run can have")
     }
     let parameters = try SafetensorsFile(folder.appending(path: parametersName))
     let moments = try SafetensorsFile(folder.appending(path: momentsName))
@@ -69,6 +70,14 @@ struct TrainingCheckpoint: Codable {
         second: try moments.values("second.\(name)", shape, on: device), step: step)
     }
     return restored
+  }
+
+  /// Whether the numbers are in range, whoever wrote the file.
+  private func isPossible(for trainer: Trainer) -> Bool {
+    (0...trainer.steps).contains(position.step)
+      && (0...Int.max >> 1).contains(position.samples.visits) && position.samples.broken >= 0
+      && momentSteps.values.allSatisfy { (1...max(1, position.step)).contains($0) }
+      && logs.values.allSatisfy { $0 >= 0 }
   }
 
   /// What was read: on the device, and not yet in use.

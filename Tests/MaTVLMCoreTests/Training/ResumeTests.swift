@@ -72,6 +72,41 @@ struct ResumeTests {
     }
   }
 
+  @Test("With one kept, a damaged newer one does not cost the good ones")
+  func damagedStays() throws {
+    let one = CheckpointSeries(folder["checkpoints"], keeping: 1)
+    var run = try run()
+    for _ in 0..<3 { try run.advance(1) }
+    try series.save(run.trainer, logs: [:])
+    let file = folder["checkpoints/step-000000003/state.json"]
+    try Data("{}".utf8).write(to: file)
+    var again = try self.run()
+    try again.advance(2)
+    try one.save(again.trainer, logs: [:])
+    var last = try self.run()
+    var errors = 0
+    _ = try last.restore(from: one) { _ in errors += 1 }
+    #expect(errors == 1 && last.trainer.position.step == 2)
+  }
+
+  @Test(
+    "A state that no run can have is refused, although its checksum holds",
+    arguments: [("\"step\" : 1", "\"step\" : -1"), ("\"visits\" : 4", "\"visits\" : -4")])
+  func impossible(_ old: String, _ new: String) throws {
+    var run = try run()
+    try run.advance(1)
+    try series.save(run.trainer, logs: [:])
+    let place = folder["checkpoints/step-000000001"]
+    let text = try String(contentsOf: place.appending(path: "state.json"), encoding: .utf8)
+    try #require(text.contains(old), "\(text)")
+    try Data(text.replacing(old, with: new).utf8).write(to: place.appending(path: "state.json"))
+    try FileManager.default.removeItem(at: place.appending(path: "manifest.json"))
+    try FolderManifest.write(in: place)
+    var other = try self.run()
+    #expect(throws: CheckpointError.self) { _ = try other.restore(from: series) }
+    #expect(other.trainer.position.step == 0)
+  }
+
   @Test("A checkpoint of another model changes nothing")
   func otherModel() throws {
     var run = try run()
