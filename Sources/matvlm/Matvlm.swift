@@ -13,7 +13,7 @@ struct Matvlm: ParsableCommand {
       Without options, 'matvlm distill' distils a small model that comes with the program.
 
       Exit codes: 0 done, 64 wrong command line, 65 unusable input (model, data, picture), \
-      73 output cannot be written, 1 anything else.
+      73 output cannot be written, 130 stopped by Ctrl-C, 1 anything else.
       """,
     version: "0.1.0",
     subcommands: [

@@ -113,6 +113,21 @@ struct RunFaultTests {
       .expectFailure(Command.unwritableOutput, ["no unfinished run"])
   }
 
+  @Test("Killed when only clearing up was left: the next start does that, and no more")
+  func finishedButForClearingUp() throws {
+    let workplace = try stopped()
+    let lock = try Data(contentsOf: workplace.folder["student/run.lock"])
+    _ = try goOn(workplace).requireSuccess()
+    let whole = try workplace.result("student")
+    for remains in ["run.lock", "checkpoints/step-000000002/state.json", ".result/config.json"] {
+      try workplace.folder.write("student/\(remains)", remains == "run.lock" ? lock : Data())
+    }
+    try goOn(workplace, "--seed", "1").expectFailure(Command.unwritableOutput, ["seed was 42"])
+    let command = try goOn(workplace).requireSuccess()
+    #expect(command.errors.contains("the run had finished; clearing up after it"))
+    #expect(try workplace.result("student") == whole)
+  }
+
   @Test("Numbers that are not finite stop the run by sample and tensor; what was good before stays")
   func notFinite() throws {
     let workplace = try Workplace()
