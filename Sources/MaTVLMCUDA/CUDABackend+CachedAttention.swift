@@ -39,31 +39,24 @@ extension CUDABackend {
         && rows.key.shape.width == geometry.keyValueHeads * geometry.headWidth
         && rows.table.shape.width <= geometry.headWidth,
       "cachedAttention: k \(rows.key.shape), v \(rows.value.shape), \(geometry)")
-    let output = empty(rows.query.shape, type)
-    var query = Query(rows: rows.query, positions: rows.positions, geometry: geometry, news: nil)
-    if segments.lengths.allSatisfy({ $0 == 1 }) {
-      // A row that is alone in its sequence needs no other new row, so one kernel does it all.
-      query.news = rows
-    } else {
-      func rotated(_ x: Tensor, heads: Int) -> Tensor {
-        rotate(x, rows.table, positions: rows.positions, heads: heads, inverse: false)
-      }
-      let k = rotated(rows.key, heads: geometry.keyValueHeads)
-      appendRows(k, to: keys, positions: rows.positions, segments)
-      appendRows(rows.value, to: values, positions: rows.positions, segments)
-      query.rows = rotated(rows.query, heads: geometry.heads)
+    // A row that is alone in its sequence needs no other new row, so one kernel does it all.
+    guard segments.lengths.allSatisfy({ $0 == 1 }) else {
+      return appendThenAttend(rows, keys: keys, values: values, geometry, segments)
     }
-    attendCached(query, keys, values, segments, into: output)
+    let output = empty(rows.query.shape, type)
+    attendCached(
+      Query(rows: rows.query, positions: rows.positions, geometry: geometry, news: rows), keys,
+      values, segments, into: output)
     return output
   }
 
   private struct Query {
     /// [T, H·P]
-    var rows: Tensor
+    let rows: Tensor
     let positions: Tensor
     let geometry: AttentionGeometry
     /// What is to be rotated and stored first.
-    var news: NewAttentionRows?
+    let news: NewAttentionRows?
   }
 
   private func attendCached(
@@ -113,17 +106,16 @@ extension CUDABackend {
       geometry.headWidth * type.byteCount <= 32 * 16,
       "cachedAttention: heads of \(geometry.headWidth) columns do not fit a warp")
     let places = group.rows.count * geometry.heads
-    // As many blocks as the card holds at once, by their registers, and no share of few keys.
-    let resident = 4 * device.multiprocessors
+    // A multiprocessor holds one block, by its registers; a share of few keys is not worth another.
     let longest = keys[group.segments].map(\.shape.rows).max() ?? 0
     let splits =
       places > Self.mostArrivals
-      ? 1 : max(1, min(resident / places, (longest + 63) / 64, 512))
+      ? 1 : max(1, min(device.multiprocessors / places, (longest + 511) / 512, 512))
     let partial = empty(
       [group.rows.count, geometry.heads, splits, geometry.headWidth + 2], .float32)
     launch(
       AttentionTiles(geometry, type).source(.cachedAttention), "splitAttention",
-      grid: Grid(splits, geometry.heads, group.rows.count), block: 128,
+      grid: Grid(splits, geometry.heads, group.rows.count), block: 512,
       [
         .tensor(output), .tensor(partial), .address(arrivals), .tensor(query.rows),
         group.addresses(keys), group.addresses(values), .tensor(query.positions),

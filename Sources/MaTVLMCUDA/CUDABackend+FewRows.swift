@@ -20,9 +20,10 @@ extension CUDABackend {
 
   private func multiplyAtOnce(_ x: Tensor, _ layers: [(layer: Projection, y: Tensor)]) {
     var source = KernelSource(.gemv, x.dtype)
-    source.inputRows = x.shape.rows
-    // A warp of four has a row of up to ten packs a lane; all of them have a longer one.
-    let isShort = x.shape.width * x.dtype.byteCount <= 32 * Slab.packsOfLane * 16
+    (source.inputRows, source.inputWidth) = (x.shape.rows, x.shape.width)
+    // A warp of a block's four has a row that its lanes can ask for at once; all of them share a
+    // longer one.
+    let isShort = x.shape.width * x.dtype.byteCount <= 16 * Slab.mostPacks
     let weights = layers.map { self.weights($0.layer.weight, in: x.dtype) }
     let words = zip(layers, weights).flatMap { entry, weight -> [UInt64] in
       let activation = entry.layer.activation?.kernelCode ?? -1
@@ -34,24 +35,22 @@ extension CUDABackend {
     let missing = 4 * (Self.layersAtOnce - layers.count)
     let blocks = layers.reduce(0) { $0 + (isShort ? ($1.y.shape.width + 3) / 4 : $1.y.shape.width) }
     launch(
-      source, isShort ? "linearShortRows" : "linearLongRows", grid: Grid(blocks), block: 128,
-      overlaps: settle(weights),
-      [.words(words + Array(repeating: 0, count: missing)), .tensor(x), .int32(x.shape.width)])
+      source, "linearRows", grid: Grid(blocks), block: 128,
+      overlaps: settle(weights + layers.compactMap(\.layer.bias)),
+      [.words(words + Array(repeating: 0, count: missing)), .tensor(x)])
   }
 
   /// stream [1, O] + the products of `slabs`, which `terms` were cut into.
   func addOneRow(_ stream: Tensor, _ terms: [LinearTerm], _ slabs: [Slab], into y: Tensor) {
     var source = KernelSource(.gemv, y.dtype)
-    source.inputRows = 1
+    (source.inputRows, source.inputWidth) = (1, slabs[0].packs * 16 / y.dtype.byteCount)
     let weights = terms.map { self.weights($0.projection.weight, in: y.dtype) }
     let words = slabs.flatMap { slab -> [UInt64] in
       let term = terms[slab.term]
       let start = UInt64(slab.firstPack * 16)
       let bias = slab.firstPack == 0 ? term.projection.bias?.address ?? 0 : 0
-      return [
-        term.x.address + start, weights[slab.term].address + start, bias,
-        KernelArgument.pair(term.x.shape.width, slab.packs),
-      ]
+      let stride = term.x.shape.width * y.dtype.byteCount / 16
+      return [term.x.address + start, weights[slab.term].address + start, bias, UInt64(stride)]
     }
     let missing = 4 * (Slab.atOnce - slabs.count)
     // Blocks that a multiprocessor holds, by the registers that a thread of `addLinear` takes.
@@ -82,24 +81,24 @@ struct Slab {
   let term: Int
   /// In packs of sixteen bytes from the start of a row.
   let firstPack: Int
+  /// Its length, the same for all slabs.
   let packs: Int
 
-  /// `DEPTH` and `SLABS_AT_ONCE` of gemv.cu.
-  static let packsOfLane = 10
+  /// Packs that a warp can ask for at once: 32 · `DEPTH` of gemv.cu.
+  static let mostPacks = 320
+  /// `SLABS_AT_ONCE` of gemv.cu.
   static let atOnce = 8
 
-  /// nil when rows are not whole packs, or too long for the warps of a block.
+  /// nil when rows are not whole packs, or do not divide into few slabs of one length.
   static func cut(_ terms: [LinearTerm]) -> [Slab]? {
-    let most = 32 * packsOfLane
-    var slabs: [Slab] = []
-    for (index, term) in terms.enumerated() {
-      let lanes = 16 / term.x.dtype.byteCount
-      guard term.x.shape.width % lanes == 0 else { return nil }
-      let packs = term.x.shape.width / lanes
-      for first in stride(from: 0, to: packs, by: most) {
-        slabs.append(Slab(term: index, firstPack: first, packs: min(most, packs - first)))
-      }
+    let lanes = 16 / terms[0].x.dtype.byteCount
+    let widths = terms.map(\.x.shape.width)
+    guard widths.allSatisfy({ $0 > 0 && $0 % lanes == 0 }) else { return nil }
+    let rows = widths.map { $0 / lanes }
+    let packs = (1...mostPacks).last { packs in rows.allSatisfy { $0 % packs == 0 } } ?? 1
+    guard rows.reduce(0, +) <= atOnce * packs else { return nil }
+    return rows.enumerated().flatMap { term, row in
+      stride(from: 0, to: row, by: packs).map { Slab(term: term, firstPack: $0, packs: packs) }
     }
-    return slabs.count <= atOnce ? slabs : nil
   }
 }

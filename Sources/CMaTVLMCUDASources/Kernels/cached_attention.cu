@@ -5,7 +5,7 @@
 // packs of sixteen bytes on neighbouring lanes, a warp asks for KEYS keys and values before it looks
 // at the first, and every warp has a softmax of its own until the end.
 
-#define WARPS 4
+#define WARPS 16
 #define PACKS ((HEAD_WIDTH + LANES - 1) / LANES)  // lanes that share a key
 #define SIDE_BY_SIDE (32 / PACKS)                 // keys that a warp loads at once
 #define DEPTH 8                                   // loads of keys on their way

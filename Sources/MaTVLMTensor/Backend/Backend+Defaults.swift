@@ -20,9 +20,45 @@ extension Backend {
     }
   }
 
+  package func mixer(
+    _ projected: Tensor, _ weights: MixerWeights, _ geometry: StateSpaceGeometry,
+    _ segments: Segments, tails: [Tensor], states: [Tensor]
+  ) -> Tensor {
+    mixerByParts(projected, weights, geometry, segments, tails: tails, states: states)
+  }
+
+  /// What ``mixer`` means; a device falls back on it where its own way has limits.
+  package func mixerByParts(
+    _ projected: Tensor, _ weights: MixerWeights, _ geometry: StateSpaceGeometry,
+    _ segments: Segments, tails: [Tensor], states: [Tensor]
+  ) -> Tensor {
+    let widths = geometry.widths
+    let parts = splitColumns(
+      projected, [widths.output, widths.x + widths.b + widths.c, geometry.heads])  // z, xBC, Δ
+    let convolved = causalConvolution(
+      parts[1], weights.convolution, weights.convolutionBias, segments, tails: tails)
+    let xBC = splitColumns(convolved, [widths.x, widths.b, widths.c])
+    let y = stateSpaceDuality(
+      StateSpaceInputs(
+        x: xBC[0], b: xBC[1], c: xBC[2], dt: parts[2], dtBias: weights.stepBias,
+        aLog: weights.aLog, d: weights.skip),
+      geometry, segments, states: states)
+    return gatedRMSNorm(
+      y, gate: parts[0], weights.norm, groupWidth: geometry.headWidth, epsilon: weights.epsilon)
+  }
+
   package func cachedAttention(
     appending rows: NewAttentionRows, keys: [Tensor], values: [Tensor],
     _ geometry: AttentionGeometry, _ segments: Segments
+  ) -> Tensor {
+    appendThenAttend(rows, keys: keys, values: values, geometry, segments)
+  }
+
+  /// What ``cachedAttention(appending:keys:values:_:_:)`` means; a device falls back on it where its
+  /// own way has limits.
+  package func appendThenAttend(
+    _ rows: NewAttentionRows, keys: [Tensor], values: [Tensor], _ geometry: AttentionGeometry,
+    _ segments: Segments
   ) -> Tensor {
     func rotated(_ x: Tensor, heads: Int) -> Tensor {
       rotate(x, rows.table, positions: rows.positions, heads: heads, inverse: false)

@@ -149,6 +149,13 @@ package protocol Backend: AnyObject, Sendable {
   func stateSpaceDualityGradient(
     _ dy: Tensor, _ inputs: StateSpaceInputs, _ geometry: StateSpaceGeometry, _ segments: Segments
   ) -> StateSpaceInputs
+  /// The middle of a Mamba-2 mixer for sequences that go on: ``causalConvolution``,
+  /// ``stateSpaceDuality`` and ``gatedRMSNorm`` of projected [T, z | x | B | C | Δ] → [T, H·P].
+  /// - Parameters: `tails` and `states`: one for each segment, moved on in place.
+  func mixer(
+    _ projected: Tensor, _ weights: MixerWeights, _ geometry: StateSpaceGeometry,
+    _ segments: Segments, tails: [Tensor], states: [Tensor]
+  ) -> Tensor
 
   // MARK: Losses
 
@@ -164,6 +171,10 @@ package protocol Backend: AnyObject, Sendable {
   /// Σ over all elements of all tensors of x², float32 [1], added up in double precision or as
   /// exactly.
   func sumOfSquares(_ tensors: [Tensor]) -> Tensor
+
+  /// int32 [T]: the column of the first of the largest numbers of each row of x [T, V]; −1 where a
+  /// number is not finite.
+  func argmaxRows(_ x: Tensor) -> Tensor
 
   // MARK: Training
 

@@ -102,6 +102,38 @@ package struct StateSpaceGeometry: Sendable, Hashable {
   }
 }
 
+extension StateSpaceGeometry {
+  /// Columns of a scan's inputs and of its output.
+  package var widths: (x: Int, b: Int, c: Int, output: Int) {
+    (groups * headWidth, groups * stateWidth, heads * stateWidth, heads * headWidth)
+  }
+}
+
+/// The parameters of the middle of a Mamba-2 mixer, all float32.
+package struct MixerWeights: Sendable {
+  /// [x | B | C, 1, K]
+  package let convolution: Tensor
+  /// [x | B | C]
+  package let convolutionBias: Tensor
+  /// [H], as are `aLog` and `skip`.
+  package let stepBias: Tensor
+  package let aLog: Tensor
+  package let skip: Tensor
+  /// [H·P]
+  package let norm: Tensor
+  /// Of the norm.
+  package let epsilon: Float
+
+  package init(
+    convolution: Tensor, convolutionBias: Tensor, stepBias: Tensor, aLog: Tensor, skip: Tensor,
+    norm: Tensor, epsilon: Float
+  ) {
+    (self.convolution, self.convolutionBias) = (convolution, convolutionBias)
+    (self.stepBias, self.aLog, self.skip) = (stepBias, aLog, skip)
+    (self.norm, self.epsilon) = (norm, epsilon)
+  }
+}
+
 /// What goes into a scan, or the gradient of each of these.
 ///
 /// Δ = softplus(dt + dtBias), A = −exp(aLog); per head
