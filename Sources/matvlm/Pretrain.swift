@@ -10,7 +10,7 @@ struct Pretrain: ParsableCommand {
   @OptionGroup var runFile: RunFileOptions
 
   @Option(parsing: .unconditional, help: "Different pictures to learn from.")
-  var pictures = 350_000
+  var pictures = 200_000
 
   @OptionGroup var training: TrainingOptions
   @OptionGroup var checkpoints: CheckpointOptions
@@ -25,7 +25,7 @@ struct Pretrain: ParsableCommand {
 
   func run() throws {
     var defaults = RunDefaults(warmup: 0.03, decay: 0.5)
-    defaults.configuration.batchSize = 64
+    defaults.configuration.batchSize = 32
     defaults.configuration.learningRate = 1e-3
     defaults.configuration.clip = 1
     let configuration = try training.configuration(defaults, samples: pictures)
