@@ -12,6 +12,11 @@ package struct DecodingStep {
     package let logits: Tensor
     /// int32 [S]: the most likely token; −1 where a logit is not finite.
     package let mostLikely: Tensor
+
+    init(_ logits: Tensor, mostLikely: Tensor? = nil) {
+      self.logits = logits
+      self.mostLikely = mostLikely ?? logits.backend.argmaxRows(logits)
+    }
   }
 
   private let decoder: HybridDecoder
@@ -63,7 +68,7 @@ package struct DecodingStep {
     guard let work = recorded?.work else { return prediction(&states, past: reached) }
     work.replay()
     for index in states.indices { states[index].advance() }
-    return Prediction(logits: work.outputs[0], mostLikely: work.outputs[1])
+    return Prediction(work.outputs[0], mostLikely: work.outputs[1])
   }
 
   /// The step itself.
@@ -73,7 +78,7 @@ package struct DecodingStep {
       segments, positions: positions, past: Array(repeating: past, count: segments.count))
     let x = decoder.embedding(tokens)  // [S, D]
     let logits = decoder.head(decoder(x, layout, states: &states))  // [S, V]
-    return Prediction(logits: logits, mostLikely: logits.backend.argmaxRows(logits))
+    return Prediction(logits)
   }
 
   private func write(_ values: [Int], to tensor: Tensor) {

@@ -24,8 +24,8 @@ struct GenerationRun {
   /// Asked between blocks and between tokens: whether to give up.
   private let shouldStop: () -> Bool
   private var answers: [AnswerInProgress]
-  /// What follows each active sequence, [V] each.
-  private var logits: [[Float]] = []
+  /// What follows each active sequence.
+  private var following: [Following] = []
   /// The step of the sequences `decoded`.
   private var decoding: DecodingStep?
   private var decoded: [Int] = []
@@ -57,15 +57,16 @@ struct GenerationRun {
     let rows = try model.decoder(x, layout, states: &states, betweenBlocks: checkStop)  // [T, D]
     let last = Tensor(indices: segments.starts.dropFirst().map { $0 - 1 }, on: model.device)
     for (index, length) in segments.lengths.enumerated() { answers[index].promptRows = length }
-    try keep(states, of: Array(answers.indices), model.decoder.head(gatherRows(rows, last)))
+    let logits = model.decoder.head(gatherRows(rows, last))  // [S, V]
+    try keep(states, of: Array(answers.indices), DecodingStep.Prediction(logits))
   }
 
   /// Answers prompts that have been read.
   mutating func answers(_ onText: (Int, String) -> Bool) throws -> [Generation] {
     var active = Array(answers.indices)
     while true {
-      for (sequence, logits) in zip(active, logits) {
-        answers[sequence].append(logits, seconds: seconds()) { onText(sequence, $0) }
+      for (sequence, following) in zip(active, following) {
+        answers[sequence].append(following, seconds: seconds()) { onText(sequence, $0) }
       }
       active.removeAll { answers[$0].end != nil }
       if active.isEmpty || shouldStop() { break }
@@ -89,25 +90,36 @@ struct GenerationRun {
     }
     var states = active.map { answers[$0].state }
     let prediction = decoding!(active.map { answers[$0].ids.last! }, states: &states)
-    try keep(states, of: active, prediction.logits)
+    try keep(states, of: active, prediction)
   }
 
-  /// Keeps the new states, and takes logits [S, V] to the host.
+  /// Keeps the new states, and takes to the host what is needed to choose: tokens where all
+  /// sequences take the most likely one, or else all logits.
   private mutating func keep(
-    _ states: [DecodingState], of active: [Int], _ logits: Tensor
+    _ states: [DecodingState], of active: [Int], _ prediction: DecodingStep.Prediction
   ) throws {
     for (sequence, state) in zip(active, states) { answers[sequence].state = state }
-    let values = logits.array()
+    let areDecided = active.allSatisfy { answers[$0].takesMostLikely }
+    let tokens = areDecided ? prediction.mostLikely.indices() : []
+    let values = areDecided ? [] : prediction.logits.array()
     try model.device.check()
-    let width = logits.shape.width
-    self.logits = try states.indices.map { index in
-      let own = Array(values[index * width..<(index + 1) * width])
-      guard own.allSatisfy(\.isFinite) else {
+    let width = prediction.logits.shape.width
+    following = try states.indices.map { index in
+      let own = areDecided ? [] : Array(values[index * width..<(index + 1) * width])
+      guard areDecided ? tokens[index] >= 0 : own.allSatisfy(\.isFinite) else {
         throw GenerationError.notFinite(row: states[index].position - 1)
       }
-      return own
+      return areDecided ? .token(tokens[index]) : .logits(own)
     }
   }
+}
+
+/// What the model says follows a sequence.
+private enum Following {
+  /// The most likely token.
+  case token(Int)
+  /// [V]
+  case logits([Float])
 }
 
 /// One answer as it grows.
@@ -134,10 +146,16 @@ private struct AnswerInProgress {
     text = StoppingText(model.tokenizer, stops: request.stopTexts)
   }
 
+  var takesMostLikely: Bool { request.sampling.takesMostLikely }
+
   /// Chooses the next token, hands out the text that has become certain, and sees whether the
   /// answer ends here.
-  mutating func append(_ logits: [Float], seconds: Double, _ onText: (String) -> Bool) {
-    let id = sampler.next(logits)
+  mutating func append(_ following: Following, seconds: Double, _ onText: (String) -> Bool) {
+    let id =
+      switch following {
+      case .token(let id): id
+      case .logits(let logits): sampler.next(logits)
+      }
     ids.append(id)
     if ids.count == 1 { promptSeconds = seconds }
     self.seconds = seconds

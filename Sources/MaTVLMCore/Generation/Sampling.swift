@@ -19,6 +19,10 @@ public struct Sampling: Sendable, Hashable {
 
   public init() {}
 
+  /// Whether the next token is the most likely one whatever came before, which a device can find by
+  /// itself.
+  var takesMostLikely: Bool { temperature == 0 && repetitionPenalty == 1 }
+
   /// What is out of range, in words; nil when everything is usable.
   public var problem: String? {
     if !(temperature >= 0 && temperature.isFinite) {
