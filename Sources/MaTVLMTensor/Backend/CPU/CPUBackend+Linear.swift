@@ -60,7 +60,7 @@ extension CPUBackend {
 
   private static func widths(_ name: String, _ weight: Tensor) -> (inputs: Int, outputs: Int) {
     require(
-      weight.shape.dimensions.count >= 2 && weight.dtype.isFloatingPoint,
+      weight.shape.dimensions.count >= 2 && weight.dtype.isWeight,
       "\(name): weight is \(weight.dtype) \(weight.shape)")
     return (weight.shape.width, weight.shape.rows)
   }
@@ -117,6 +117,10 @@ extension CPUBackend {
 
   /// y ← x weightᵀ + bias, for rows of x and y.
   func multiply(_ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows) {
+    if case .quantized = weight.dtype {
+      multiplyQuantized(x, weight, bias, into: y)
+      return
+    }
     if x.count <= Self.fewRows {
       multiplyFew(x, weight, bias, into: y)
       return
@@ -162,7 +166,7 @@ extension CPUBackend {
       case .float16:
         kernels.matrix.f16_row_products(
           x.row(0), rows, weight.halves + first, width, part, count, result, stride)
-      case .float32, .int32:
+      case .float32, .int32, .quantized:
         kernels.matrix.float_row_products(
           x.row(0), rows, weight.floats + first, width, part, count, result, stride)
       }

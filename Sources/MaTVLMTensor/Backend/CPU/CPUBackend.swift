@@ -81,7 +81,7 @@ package final class CPUBackend: Backend {
 
   package func zeros(_ shape: Shape, _ dtype: DType) -> Tensor {
     let y = Tensor(uninitialized: shape, dtype, on: self)
-    memset(y.storage.memory.pointer, 0, shape.count * dtype.byteCount)
+    memset(y.storage.memory.pointer, 0, dtype.byteCount(of: shape))
     return y
   }
 }
@@ -99,7 +99,8 @@ extension Tensor {
 
   /// The bits of bfloat16 or float16 elements.
   var halves: UnsafeMutablePointer<UInt16> {
-    require(dtype.byteCount == 2, "\(shape) is \(dtype), not bfloat16 or float16")
+    require(
+      dtype == .bfloat16 || dtype == .float16, "\(shape) is \(dtype), not bfloat16 or float16")
     return storage.memory.pointer.assumingMemoryBound(to: UInt16.self)
   }
 
