@@ -5,11 +5,20 @@ import MaTVLMCore
 /// `matvlm evaluate`
 struct Evaluate: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Accuracy by ability on questions about held-out pictures of shapes.")
+    abstract: "Accuracy by ability on questions about held-out pictures of shapes.",
+    discussion: """
+      With --quantize or --reference it also reads the known answers with a second model and reports \
+      how far the distributions over the next token are from that model's: the mean Kullback-Leibler \
+      divergence per token, in nats. With --quantize alone the second model is the same one before \
+      rounding.
+      """)
 
   @Option(
     help: "The model's folder; the embedded teacher when not given.", completion: .directory)
   var model: String?
+
+  @Option(help: "The folder of a model to compare distributions with.", completion: .directory)
+  var reference: String?
 
   @Option(parsing: .unconditional, help: "Held-out pictures, each with six questions.")
   var pictures = 200
@@ -23,6 +32,7 @@ struct Evaluate: ParsableCommand {
   @Flag(help: "Print one JSON object.")
   var json = false
 
+  @OptionGroup var weights: WeightOptions
   @OptionGroup var machine: MachineOptions
 
   func validate() throws {
@@ -36,23 +46,49 @@ struct Evaluate: ParsableCommand {
 
   func run() throws {
     let device = try machine.open()
-    let model = try VisionLanguageModel.load(EmbeddedModel.folder(model), on: device)
+    let folder = try EmbeddedModel.folder(model)
+    let model = try VisionLanguageModel.load(
+      folder, quantization: weights.quantization, on: device)
     let questions = EvaluationQuestion.shapes(
       ShapeDataset(seed: seed, split: .heldOut), pictures: pictures)
-    let evaluation = try AnswerEvaluation(of: model, questions, batchSize: batchSize) { answered in
-      if StandardError.isTerminal {
-        StandardError.write(
-          "\r\(answered)/\(questions.count)" + (answered == questions.count ? "\n" : ""))
-      }
+    let answers = try AnswerEvaluation(of: model, questions, batchSize: batchSize) {
+      Self.show($0, of: questions.count)
     }
-    try StandardOutput.print(json ? evaluation.jsonText() : Self.table(evaluation))
+    var report = EvaluationReport(answers)
+    if reference != nil || weights.quantize != nil {
+      let other = try VisionLanguageModel.load(
+        reference.map { URL(fileURLWithPath: $0, isDirectory: true) } ?? folder, on: device
+      ).checkedAsReference(of: model)
+      report.divergence = try DistributionDivergence(
+        of: model, from: other, questions, batchSize: batchSize
+      ) { Self.show($0, of: questions.count) }
+    }
+    try StandardOutput.print(json ? report.jsonText() : report.table)
   }
 
-  private static func table(_ evaluation: AnswerEvaluation) -> String {
-    let rows = evaluation.abilities.sorted { $0.key < $1.key } + [("all", evaluation.total)]
-    return rows.map { name, accuracy in
+  private static func show(_ done: Int, of count: Int) {
+    guard StandardError.isTerminal else { return }
+    StandardError.write("\r\(done)/\(count)" + (done == count ? "\n" : ""))
+  }
+}
+
+/// What `evaluate` prints.
+private struct EvaluationReport: Encodable {
+  let total: Accuracy
+  let abilities: [String: Accuracy]
+  var divergence: DistributionDivergence?
+
+  init(_ answers: AnswerEvaluation) { (total, abilities) = (answers.total, answers.abilities) }
+
+  var table: String {
+    let rows = abilities.sorted { $0.key < $1.key } + [("all", total)]
+    let lines = rows.map { name, accuracy in
       name.padding(toLength: 12, withPad: " ", startingAt: 0)
         + String(format: "%6.1f %%  %5d questions", 100 * accuracy.fraction, accuracy.questions)
-    }.joined(separator: "\n")
+    }
+    let distance = divergence.map {
+      String(format: "KL from the reference %.2e nats per token, %d tokens", $0.kl, $0.tokens)
+    }
+    return (lines + [distance].compactMap { $0 }).joined(separator: "\n")
   }
 }

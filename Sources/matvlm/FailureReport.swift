@@ -19,7 +19,7 @@ struct FailureReport {
   private var code: Int32? {
     switch error {
     case is ConfigurationError, is TokenizerError, is ImageError, is DatasetError, is SampleError,
-      is GenerationError, is StudentError, is ShapesResourceError:
+      is GenerationError, is StudentError, is QuantizationError, is ShapesResourceError:
       EX_DATAERR
     case let error as CheckpointError: error.isAboutOutput ? EX_CANTCREAT : EX_DATAERR
     case is OutputError, is ShapeError: EX_CANTCREAT

@@ -31,6 +31,7 @@ struct Generate: ParsableCommand {
   var json = false
 
   @OptionGroup var sampling: SamplingOptions
+  @OptionGroup var weights: WeightOptions
   @OptionGroup var machine: MachineOptions
 
   func validate() throws {
@@ -44,7 +45,8 @@ struct Generate: ParsableCommand {
     let device = try machine.open()
     let picture = try image.map { try RGBImage(contentsOf: URL(fileURLWithPath: $0)) }
     let model = try VisionLanguageModel.load(
-      URL(fileURLWithPath: model, isDirectory: true), on: device)
+      URL(fileURLWithPath: model, isDirectory: true), quantization: weights.quantization,
+      on: device)
     let ids =
       raw
       ? PromptTemplate.phi.encode(prompt, with: model.tokenizer)

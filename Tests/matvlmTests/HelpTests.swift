@@ -4,7 +4,7 @@ import Testing
 @Suite("Help, version and wrong command lines")
 struct HelpTests {
   static let verbs = [
-    "distill", "generate", "convert", "evaluate", "info", "pretrain", "shapes", "bench",
+    "distill", "generate", "convert", "quantize", "evaluate", "info", "pretrain", "shapes", "bench",
   ]
 
   /// Every option that the README and scripts may use; the words are the help's own.
@@ -26,13 +26,25 @@ struct HelpTests {
       [
         "--model", "--image", "--prompt", "--max-tokens", "--temperature", "--top-k", "--top-p",
         "--min-p", "--repetition-penalty", "--seed", "--stop", "--json", "--raw", "--threads",
+        "--quantize", "--group",
       ]
     ),
     (["convert"], ["--teacher", "--ssm-layers", "--seeding", "--seed", "--output", "--overwrite"]),
-    (["evaluate"], ["--model", "--pictures", "--seed", "--batch-size", "--json"]),
+    (["quantize"], ["--model", "--bits", "--group", "--output", "--overwrite"]),
+    (
+      ["evaluate"],
+      [
+        "--model", "--reference", "--pictures", "--seed", "--batch-size", "--json", "--quantize",
+      ]
+    ),
     (["info"], ["<model>", "--json"]),
     (["pretrain"], ["--pictures", "--steps", "--epochs", "--learning-rate", "--output"]),
     (["shapes"], ["--output", "--count", "--seed"]),
+    (
+      ["bench", "decode"],
+      ["--preset", "--model", "--contexts", "--tokens", "--ssm-ratio", "--quantize"]
+    ),
+    (["bench", "prefill"], ["--preset", "--model", "--prompt", "--repeats", "--quantize"]),
     (["bench", "distill"], ["--hidden", "--layers", "--heads", "--vocab", "--batch", "--length"]),
   ]
 

@@ -20,6 +20,12 @@ public struct DecodingState: Sendable {
     position += 1
   }
 
+  /// Counts rows as seen whose keys and values are zero, for measurements.
+  mutating func skip(_ rows: Int) {
+    mixers = mixers.map { $0.advanced(by: rows) }
+    position += rows
+  }
+
   /// A state of the same values that shares nothing with this one.
   public func copy() -> DecodingState {
     DecodingState(mixers: mixers.map { $0.copy() }, position: position)

@@ -25,11 +25,11 @@ public struct ParameterSource: Sendable {
   ///
   /// Values depend on the seed and the parameter's whole name only, not on what else is made.
   /// - Parameter matrices: the type of what ``matrix(_:_:_:)`` returns.
-  /// - Precondition: `matrices` is a floating-point type.
+  /// - Precondition: `matrices` is a type of weights, and one that the device holds.
   public static func fresh(
     seed: UInt64, matrices: DType = .float32, on device: Device = .cpu
   ) -> ParameterSource {
-    require(matrices.isFloatingPoint, "ParameterSource: matrices of \(matrices)")
+    require(matrices.isWeight, "ParameterSource: matrices of \(matrices)")
     return ParameterSource(
       path: "", on: device, .fresh(RandomGenerator(seed: seed), matrices: matrices))
   }
@@ -89,11 +89,12 @@ public struct ParameterSource: Sendable {
       }
       return Parameter(name, try checkpoint.value(of: name, shape, as: dtype, on: device.backend))
     case .fresh(let generator, let matrices):
+      let dtype = dtype ?? matrices
+      let drawn = initial.tensor(
+        shape, dtype.isFloatingPoint ? dtype : .bfloat16, on: device.backend,
+        using: generator.split(fingerprint(name)))
       return Parameter(
-        name,
-        initial.tensor(
-          shape, dtype ?? matrices, on: device.backend,
-          using: generator.split(fingerprint(name))))
+        name, drawn.dtype == dtype ? drawn : device.backend.convert(drawn, to: dtype))
     }
   }
 }

@@ -1,7 +1,7 @@
 import MaTVLMTensor
 
 extension OperationCase {
-  static let products: [OperationCase] = weighted + weightGradients + [patches]
+  static let products: [OperationCase] = weighted + quantized + weightGradients + [patches]
 
   private struct Extent {
     let rows, inputs, outputs: Int
@@ -18,7 +18,7 @@ extension OperationCase {
   ]
 
   private static let weighted = extents.flatMap { extent in
-    [DType.float32, .bfloat16, .float16].map { dtype in
+    DType.floatingPointTypes.map { dtype in
       let shape = "[\(extent.rows), \(extent.inputs)] by [\(extent.outputs), \(extent.inputs)]"
       return OperationCase("linear \(shape) \(dtype)", .sum) { inputs in
         let x = inputs.activations([extent.rows, extent.inputs])
@@ -32,6 +32,28 @@ extension OperationCase {
           .activation("dy w", backend.linearInputGradient(dy, weight)),
         ]
       }
+    }
+  }
+
+  private static let quantized = extents.flatMap { extent in
+    DType.quantizedTypes.flatMap { dtype in
+      let shape = "[\(extent.rows), \(extent.inputs)] by [\(extent.outputs), \(extent.inputs)]"
+      return [
+        OperationCase("linear \(shape) \(dtype)", .roundedRows, isQuantized: true) { inputs in
+          let x = inputs.activations([extent.rows, extent.inputs])
+          let weight = inputs.matrix(extent.outputs, extent.inputs, dtype)
+          let bias = inputs.vector([extent.outputs])
+          return [
+            .activation("x wᵀ", inputs.backend.linear(x, weight, nil)),
+            .activation("x wᵀ + b", inputs.backend.linear(x, weight, bias)),
+          ]
+        },
+        OperationCase("linearInputGradient \(shape) \(dtype)", .sum, isQuantized: true) { inputs in
+          let dy = inputs.activations([extent.rows, extent.outputs])
+          let weight = inputs.matrix(extent.outputs, extent.inputs, dtype)
+          return [.activation("dy w", inputs.backend.linearInputGradient(dy, weight))]
+        },
+      ]
     }
   }
 
