@@ -30,10 +30,13 @@ public struct Quantization: Sendable, Hashable, CustomStringConvertible {
 /// Where codes and scales of a quantised matrix lie, in memory and in files.
 ///
 /// Panels of 16 rows, so that one instruction multiplies four neighbouring columns of all of them.
-/// First the scales, bfloat16 [panels, groups, 16]; then, at the next multiple of 64 bytes, the codes:
+/// First the codes, whose bytes are whole cache lines:
 /// - int8: code + 128 as bytes [panels, columns / 4, 16, 4];
 /// - int4: code + 8 in half bytes [panels, columns / 8, 16, 4]; of each eight columns the low halves
 ///   hold the first four, the high halves the others.
+///
+/// Then the scales, bfloat16 [panels, groups, 16]. A file that has both parts in this order, one
+/// directly behind the other, is used where it is mapped.
 ///
 /// Rows are filled up to whole panels and columns to whole groups. What is stored there counts as
 /// nothing.
@@ -59,8 +62,7 @@ package struct QuantizedLayout: Sendable {
     [panels, width * quantization.code.rawValue / 32, Self.panelRows, 4]
   }
 
-  package var scalesByteCount: Int { 2 * scalesShape.count }
-  /// Where codes begin.
-  package var codesOffset: Int { (scalesByteCount + 63) / 64 * 64 }
-  package var byteCount: Int { codesOffset + codesShape.count }
+  /// Where scales begin.
+  package var scalesOffset: Int { codesShape.count }
+  package var byteCount: Int { scalesOffset + 2 * scalesShape.count }
 }

@@ -57,9 +57,10 @@ public struct PhiAttention: Layer {
 
   private func project(_ x: Tensor, _ layout: SequenceLayout) -> (q: Tensor, k: Tensor, v: Tensor) {
     let table = rotary.table(positions: layout.longest)
-    let q = rotate(query(x), table, positions: layout.positions, heads: geometry.heads)  // [T, H·P]
-    let k = rotate(key(x), table, positions: layout.positions, heads: geometry.keyValueHeads)
-    return (q, k, value(x))  // k and v [T, G·P]
+    let projected = Linear.all([query, key, value], x)
+    let q = rotate(projected[0], table, positions: layout.positions, heads: geometry.heads)
+    let k = rotate(projected[1], table, positions: layout.positions, heads: geometry.keyValueHeads)
+    return (q, k, projected[2])  // q [T, H·P], k and v [T, G·P]
   }
 
   public var parameters: [Parameter] {

@@ -34,7 +34,9 @@ struct VisionBlock: Layer {
   /// x [T, D], one segment for each picture → [T, D]
   func callAsFunction(_ x: Tensor, _ pictures: Segments) -> Tensor {
     let n = norm1(x)
-    let h = x + output(attention(query(n), key(n), value(n), geometry, pictures))
+    let projected = Linear.all([query, key, value], n)  // [T, D] each
+    let h =
+      x + output(attention(projected[0], projected[1], projected[2], geometry, pictures))
     return h + mlp(norm2(h))
   }
 

@@ -72,6 +72,8 @@ package protocol Backend: AnyObject, Sendable {
 
   /// x [T, I], weight [O, I], bias float32 [O] → x weightᵀ + bias [T, O]
   func linear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) -> Tensor
+  /// `linear` of the same rows with several matrices, as attention makes queries, keys and values.
+  func linears(_ x: Tensor, _ weights: [(weight: Tensor, bias: Tensor?)]) -> [Tensor]
   /// dy [T, O], weight [O, I] → dy weight [T, I]
   func linearInputGradient(_ dy: Tensor, _ weight: Tensor) -> Tensor
   /// dy [T, O], x [T, I] → dyᵀ x, float32 [O, I]
@@ -167,6 +169,9 @@ package protocol Backend: AnyObject, Sendable {
 extension Backend {
   package var failure: (any Error)? { nil }
   package var holdsQuantizedWeights: Bool { false }
+  package func linears(_ x: Tensor, _ weights: [(weight: Tensor, bias: Tensor?)]) -> [Tensor] {
+    weights.map { linear(x, $0.weight, $0.bias) }
+  }
   package func record(_ body: () -> [Tensor]) -> (any RecordedWork)? { nil }
 }
 

@@ -36,22 +36,40 @@ extension Checkpoint {
         problem: "expected quantization in config.json to say of how many bits, found none")
     }
     let layout = QuantizedLayout(shape, stored)
+    let codes = try part(QuantizedName.codes(name), .uint8, layout.codesShape)
+    let scales = try part(QuantizedName.scales(name), .bfloat16, layout.scalesShape)
+    if let bytes = Self.joined(codes, scales) {
+      return Tensor(backend.adopt(bytes, owner: codes.file), shape, .quantized(stored))
+    }
     let tensor = Tensor(uninitialized: shape, .quantized(stored), on: backend)
-    for (name, type, shape, offset) in [
-      (QuantizedName.scales(name), SafetensorsType.bfloat16, layout.scalesShape, 0),
-      (QuantizedName.codes(name), .uint8, layout.codesShape, layout.codesOffset),
-    ] {
-      let (file, entry) = try requested(name)
-      try file.checkShape(entry, shape)
-      guard entry.type == type else {
-        throw CheckpointError.malformed(
-          path: file.url.path, tensor: name,
-          problem: "expected \(type.rawValue), found \(entry.type.rawValue)")
-      }
-      backend.write(file.bytes(of: entry), to: tensor.storage.memory, at: offset)
-      file.release(entry)
+    for (part, offset) in [(codes, 0), (scales, layout.scalesOffset)] {
+      backend.write(part.file.bytes(of: part.entry), to: tensor.storage.memory, at: offset)
+      part.file.release(part.entry)
     }
     return tensor
+  }
+
+  private typealias Part = (file: SafetensorsFile, entry: SafetensorsFile.Entry)
+
+  private func part(_ name: String, _ type: SafetensorsType, _ shape: Shape) throws -> Part {
+    let (file, entry) = try requested(name)
+    try file.checkShape(entry, shape)
+    guard entry.type == type else {
+      throw CheckpointError.malformed(
+        path: file.url.path, tensor: name,
+        problem: "expected \(type.rawValue), found \(entry.type.rawValue)")
+    }
+    return (file, entry)
+  }
+
+  /// The bytes of both where they lie end to end, the second part aligned for its type.
+  private static func joined(_ first: Part, _ second: Part) -> UnsafeRawBufferPointer? {
+    guard first.file === second.file,
+      first.entry.range.upperBound == second.entry.range.lowerBound
+    else { return nil }
+    let (head, tail) = (first.file.bytes(of: first.entry), second.file.bytes(of: second.entry))
+    guard UInt(bitPattern: tail.baseAddress) % 2 == 0 else { return nil }
+    return UnsafeRawBufferPointer(start: head.baseAddress, count: head.count + tail.count)
   }
 }
 

@@ -38,9 +38,9 @@ public struct CheckpointTensor: Sendable {
     }
     let (name, layout) = (parameter.name, QuantizedLayout(value.shape, quantization))
     return [
-      CheckpointTensor(QuantizedName.scales(name), .bfloat16, layout.scalesShape, value, at: 0),
+      CheckpointTensor(QuantizedName.codes(name), .uint8, layout.codesShape, value, at: 0),
       CheckpointTensor(
-        QuantizedName.codes(name), .uint8, layout.codesShape, value, at: layout.codesOffset),
+        QuantizedName.scales(name), .bfloat16, layout.scalesShape, value, at: layout.scalesOffset),
     ]
   }
 
@@ -75,6 +75,9 @@ public struct CheckpointTensor: Sendable {
   }
 
   public var byteCount: Int { shape.count * type.byteCount }
+
+  /// Whether this is one of several that lie end to end in memory, and should in the file.
+  var isPart: Bool { if case .part = content { true } else { false } }
 
   /// Hands the bytes to `body` as they are to be stored, in order and in bounded pieces.
   func forEachChunk(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {

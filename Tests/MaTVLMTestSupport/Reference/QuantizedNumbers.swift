@@ -13,17 +13,17 @@ struct QuantizedNumbers {
     (panels, groups) = ((rows + 15) / 16, (columns + group - 1) / group)
   }
 
-  private var codesOffset: Int { (panels * groups * 32 + 63) / 64 * 64 }
-  private var byteCount: Int { codesOffset + panels * groups * group * bits * 2 }
+  private var scalesOffset: Int { panels * groups * group * bits * 2 }
+  private var byteCount: Int { scalesOffset + panels * groups * 32 }
 
   private func scaleOffset(_ row: Int, _ column: Int) -> Int {
-    2 * ((row / 16 * groups + column / group) * 16 + row % 16)
+    scalesOffset + 2 * ((row / 16 * groups + column / group) * 16 + row % 16)
   }
 
   private func codeOffset(_ row: Int, _ column: Int) -> Int {
     let blocks = groups * group * bits / 32  // of 64 bytes, in a panel
     let block = row / 16 * blocks + column / (32 / bits)
-    return codesOffset + 64 * block + 4 * (row % 16) + column % 4
+    return 64 * block + 4 * (row % 16) + column % 4
   }
 
   private func isHigh(_ column: Int) -> Bool { bits == 4 && column % 8 >= 4 }

@@ -17,8 +17,42 @@ struct FloatRows: Sendable {
   }
 }
 
+/// A product cut into items whose bounds follow from shapes; each is made by one thread.
+struct ProductWork: Sendable {
+  let items: Int
+  let body: @Sendable (Int) -> Void
+}
+
 extension CPUBackend {
   package func linear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) -> Tensor {
+    let y = product(of: x, weight, bias)
+    multiply(FloatRows(x), weight, bias, into: FloatRows(y))
+    return y
+  }
+
+  /// Small products have few pieces each, and quantised ones round the rows: both are done together.
+  package func linears(_ x: Tensor, _ weights: [(weight: Tensor, bias: Tensor?)]) -> [Tensor] {
+    let results = weights.map { product(of: x, $0.weight, $0.bias) }
+    let types = Set(weights.map(\.weight.dtype))
+    let rows = FloatRows(x)
+    if types.count == 1, case .quantized(let quantization)? = types.first {
+      let rounded = RoundedRows(rows, quantization, on: self)
+      run(
+        zip(weights, results).map {
+          quantizedWork(rounded, $0.weight, $0.bias, into: FloatRows($1))
+        })
+    } else if x.shape.rows <= Self.fewRows, types.allSatisfy(\.isFloatingPoint) {
+      run(zip(weights, results).map { fewWork(rows, $0.weight, $0.bias, into: FloatRows($1)) })
+    } else {
+      for (weight, y) in zip(weights, results) {
+        multiply(rows, weight.weight, weight.bias, into: FloatRows(y))
+      }
+    }
+    return results
+  }
+
+  /// Memory for x weightᵀ + bias, after a check of the shapes.
+  private func product(of x: Tensor, _ weight: Tensor, _ bias: Tensor?) -> Tensor {
     let (inputs, outputs) = Self.widths("linear", weight)
     require(
       x.shape == [x.shape.rows, inputs],
@@ -26,9 +60,7 @@ extension CPUBackend {
     require(
       bias.map { $0.shape == [outputs] } ?? true,
       "linear: bias is \(bias?.shape ?? []), weight makes width \(outputs)")
-    let y = Tensor(uninitialized: [x.shape.rows, outputs], on: self)
-    multiply(FloatRows(x), weight, bias, into: FloatRows(y))
-    return y
+    return Tensor(uninitialized: [x.shape.rows, outputs], on: self)
   }
 
   package func linearInputGradient(_ dy: Tensor, _ weight: Tensor) -> Tensor {
@@ -117,12 +149,12 @@ extension CPUBackend {
 
   /// y ← x weightᵀ + bias, for rows of x and y.
   func multiply(_ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows) {
-    if case .quantized = weight.dtype {
-      multiplyQuantized(x, weight, bias, into: y)
+    if case .quantized(let quantization) = weight.dtype {
+      run([quantizedWork(RoundedRows(x, quantization, on: self), weight, bias, into: y)])
       return
     }
     if x.count <= Self.fewRows {
-      multiplyFew(x, weight, bias, into: y)
+      run([fewWork(x, weight, bias, into: y)])
       return
     }
     let outputs = weight.shape.rows
@@ -149,12 +181,13 @@ extension CPUBackend {
   }
 
   /// The same for a few rows: the time it takes is the time to read the weights.
-  private func multiplyFew(
+  private func fewWork(
     _ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
-  ) {
+  ) -> ProductWork {
     let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
     let grain = max(4, 2 * Self.elementGrain / max(1, inputs) / 4 * 4)
-    parallel(outputs, grain: grain) { [self] range in
+    return ProductWork(items: (outputs + grain - 1) / grain) { [self] item in
+      let range = item * grain..<min(outputs, (item + 1) * grain)
       let (first, count) = (range.lowerBound * inputs, Int64(range.count))
       let part = bias.map { UnsafePointer($0.floats + range.lowerBound) }
       let result = y.row(0) + range.lowerBound
@@ -170,6 +203,17 @@ extension CPUBackend {
         kernels.matrix.float_row_products(
           x.row(0), rows, weight.floats + first, width, part, count, result, stride)
       }
+    }
+  }
+
+  /// Does all items of several products, as if they were one.
+  private func run(_ works: [ProductWork]) {
+    var starts = [0]
+    for work in works { starts.append(starts[starts.count - 1] + work.items) }
+    let ends = starts
+    parallel(ends[works.count]) { item in
+      let index = ends.dropFirst().firstIndex { item < $0 }! - 1
+      works[index].body(item - ends[index])
     }
   }
 

@@ -20,12 +20,12 @@ struct QuantizedMatrix: Sendable {
 
   /// The scales of a panel, bfloat16 [groups, 16].
   func scales(_ panel: Int) -> UnsafeMutablePointer<UInt16> {
-    tensor.storage.memory.pointer.assumingMemoryBound(to: UInt16.self)
+    (tensor.storage.memory.pointer + layout.scalesOffset).assumingMemoryBound(to: UInt16.self)
       + panel * layout.scalesShape.width
   }
 
   func codes(_ panel: Int) -> UnsafeMutablePointer<UInt8> {
-    (tensor.storage.memory.pointer + layout.codesOffset).assumingMemoryBound(to: UInt8.self)
+    tensor.storage.memory.pointer.assumingMemoryBound(to: UInt8.self)
       + panel * layout.codesShape.width
   }
 
@@ -37,18 +37,28 @@ struct QuantizedMatrix: Sendable {
 }
 
 /// Rows of activations rounded to int8, in the groups of the weights that they are multiplied with.
-private struct RoundedRows: Sendable {
+struct RoundedRows: Sendable {
+  let count: Int
   /// int32 [T, columns / 4]: four codes each.
-  let codes: Tensor
+  private let codes: Tensor
   /// float32 [T, groups]
-  let scales: Tensor
+  private let scales: Tensor
   /// int32 [T, groups]
-  let corrections: Tensor
+  private let corrections: Tensor
 
-  init(rows: Int, _ layout: QuantizedLayout, on backend: CPUBackend) {
-    codes = Tensor(uninitialized: [rows, layout.width / 4], .int32, on: backend)
-    scales = Tensor(uninitialized: [rows, layout.groups], on: backend)
-    corrections = Tensor(uninitialized: [rows, layout.groups], .int32, on: backend)
+  init(_ x: FloatRows, _ quantization: Quantization, on backend: CPUBackend) {
+    let layout = QuantizedLayout([1, x.width], quantization)
+    count = x.count
+    codes = Tensor(uninitialized: [count, layout.width / 4], .int32, on: backend)
+    scales = Tensor(uninitialized: [count, layout.groups], on: backend)
+    corrections = Tensor(uninitialized: [count, layout.groups], .int32, on: backend)
+    let result = self
+    backend.parallel(count, grain: CPUBackend.rowGrain(x.width)) { rows in
+      var argument = result.kernelArgument(from: rows.lowerBound)
+      backend.kernels.quantized.round_rows(
+        x.row(rows.lowerBound), Int64(rows.count), Int64(x.width), Int64(quantization.group),
+        Int64(quantization.code.rawValue), &argument)
+    }
   }
 
   func kernelArgument(from row: Int) -> matvlm_rounded_rows {
@@ -104,30 +114,24 @@ extension CPUBackend {
   /// codes stay in the second-level cache.
   private static var rowBlock: Int { 384 }
 
-  /// y ← x weightᵀ + bias, with the rows of x rounded to int8.
-  func multiplyQuantized(_ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows) {
+  /// y ← x weightᵀ + bias, for rows of x that were rounded.
+  func quantizedWork(
+    _ x: RoundedRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
+  ) -> ProductWork {
     let matrix = QuantizedMatrix(weight)
-    let rounded = RoundedRows(rows: x.count, matrix.layout, on: self)
-    parallel(x.count, grain: Self.rowGrain(x.width)) { [self] rows in
-      var argument = rounded.kernelArgument(from: rows.lowerBound)
-      kernels.quantized.round_rows(
-        x.row(rows.lowerBound), Int64(rows.count), Int64(x.width), matrix.group, matrix.bits,
-        &argument)
-    }
     // Some hundred kilobytes of weights each.
     let step = max(2, (1 << 18) / max(1, matrix.layout.codesShape.width) / 2 * 2)
     let pieces = (matrix.layout.panels + step - 1) / step
     let blocks = (x.count + Self.rowBlock - 1) / Self.rowBlock
-    parallel(pieces * blocks) { [self] item in
+    return ProductWork(items: pieces * blocks) { [self] item in
       let row = item / pieces * Self.rowBlock
       let panel = item % pieces * step
-      let first = panel * QuantizedLayout.panelRows
-      var rows = rounded.kernelArgument(from: row)
+      var rows = x.kernelArgument(from: row)
       var argument = matrix.kernelArgument
       kernels.quantized.products(
         &rows, Int64(min(Self.rowBlock, x.count - row)), &argument, Int64(panel),
         Int64(min(step, matrix.layout.panels - panel)), bias.map { UnsafePointer($0.floats) },
-        y.row(row) + first, Int64(matrix.outputs))
+        y.row(row) + panel * QuantizedLayout.panelRows, Int64(matrix.outputs))
     }
   }
 }

@@ -64,8 +64,13 @@ package final class CPUBackend: Backend {
   package func free(_ memory: Memory, byteCount: Int) { allocator.free(memory.bits, byteCount) }
 
   package func write(_ bytes: UnsafeRawBufferPointer, to memory: Memory, at offset: Int) {
-    guard let base = bytes.baseAddress else { return }
-    (memory.pointer + offset).copyMemory(from: base, byteCount: bytes.count)
+    guard let start = bytes.baseAddress else { return }
+    nonisolated(unsafe) let base = start  // parts are read, each by one thread
+    // New memory is cleared by the system at the first touch, which takes longer than the copy.
+    parallel(bytes.count, grain: 8 << 20) { range in
+      (memory.pointer + offset + range.lowerBound).copyMemory(
+        from: base + range.lowerBound, byteCount: range.count)
+    }
   }
 
   package func read(_ memory: Memory, at offset: Int, into bytes: UnsafeMutableRawBufferPointer) {

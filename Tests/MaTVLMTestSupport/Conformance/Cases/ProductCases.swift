@@ -1,7 +1,8 @@
 import MaTVLMTensor
 
 extension OperationCase {
-  static let products: [OperationCase] = weighted + quantized + weightGradients + [patches]
+  static let products: [OperationCase] =
+    weighted + quantized + together + weightGradients + [patches]
 
   private struct Extent {
     let rows, inputs, outputs: Int
@@ -54,6 +55,30 @@ extension OperationCase {
           return [.activation("dy w", inputs.backend.linearInputGradient(dy, weight))]
         },
       ]
+    }
+  }
+
+  private static let together = [1, 5, 70].flatMap { rows in
+    [
+      [DType.bfloat16, .bfloat16, .bfloat16], [.float32, .float16],
+      [.quantized(Quantization(.int8)), .quantized(Quantization(.int8))],
+      [.quantized(Quantization(.int4)), .float32],
+    ].map { types in
+      OperationCase(
+        "linears of \(rows) rows by \(types)", .roundedRows,
+        isQuantized: !types.allSatisfy(\.isFloatingPoint)
+      ) { inputs in
+        let x = inputs.activations([rows, 97])
+        let weights = types.enumerated().map { index, type in
+          (
+            weight: inputs.matrix(40 + 33 * index, 97, type),
+            bias: index == 1 ? nil : inputs.vector([40 + 33 * index])
+          )
+        }
+        return inputs.backend.linears(x, weights).enumerated().map {
+          .activation("product \($0)", $1)
+        }
+      }
     }
   }
 
