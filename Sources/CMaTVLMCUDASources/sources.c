@@ -32,6 +32,9 @@ static const unsigned char gemv[] = {
 static const unsigned char losses[] = {
 #embed "Kernels/losses.cu"
 };
+static const unsigned char mixer_step[] = {
+#embed "Kernels/mixer_step.cu"
+};
 static const unsigned char norms[] = {
 #embed "Kernels/norms.cu"
 };
@@ -59,6 +62,7 @@ static const matvlm_cuda_source sources[] = {
     ENTRY("elementwise.cu", elementwise),
     ENTRY("gemv.cu", gemv),
     ENTRY("losses.cu", losses),
+    ENTRY("mixer_step.cu", mixer_step),
     ENTRY("norms.cu", norms),
     ENTRY("reductions.cu", reductions),
     ENTRY("rows.cu", rows),

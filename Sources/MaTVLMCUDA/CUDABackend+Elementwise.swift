@@ -45,7 +45,7 @@ extension CUDABackend {
 }
 
 extension Activation {
-  fileprivate var kernelCode: Int {
+  var kernelCode: Int {
     switch self {
     case .gelu: 0
     case .geluTanh: 1

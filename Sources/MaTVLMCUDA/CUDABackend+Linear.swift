@@ -2,35 +2,82 @@ import MaTVLMTensor
 
 extension CUDABackend {
   package func linear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) -> Tensor {
-    let (rows, inputs, outputs) = (x.shape.rows, weight.shape.width, weight.shape.rows)
-    require(
-      x.shape.width == inputs && bias.map { $0.shape.count == outputs } ?? true,
-      "linear: x \(x.shape), weight \(weight.shape), bias \(bias?.shape ?? [])")
-    let y = empty([rows, outputs], x.dtype)
-    guard rows > 0 else { return y }
-    let w = weights(weight, in: x.dtype)
+    linear(x, [Projection(weight: weight, bias: bias)])[0]
+  }
+
+  package func linear(_ x: Tensor, _ projections: [Projection]) -> [Tensor] {
+    let (rows, inputs) = (x.shape.rows, x.shape.width)
+    for layer in projections { check("linear", x, layer) }
+    let layers = projections.map { layer in
+      (layer: layer, y: empty([rows, layer.weight.shape.rows], x.dtype))
+    }
+    guard rows > 0 else { return layers.map(\.y) }
     if isFew(rows, inputs: inputs, x.dtype) {
-      multiplyFewRows(x, w, bias, into: y)
-    } else {
-      let shape = MatrixProduct(
-        rows: rows, columns: outputs, inner: inputs, transposesSecond: true, input: x.dtype,
-        output: x.dtype)
-      multiply(shape, x.address, w.address, bias: bias, into: y.address)
+      multiplyFewRows(x, layers)
+      return layers.map(\.y)
+    }
+    return layers.map { layer, y in
+      var shape = MatrixProduct(
+        rows: rows, columns: layer.weight.shape.rows, inner: inputs, transposesSecond: true,
+        input: x.dtype, output: x.dtype)
+      // The library's GELU is the form with tanh, to bfloat16's precision.
+      shape.hasGELU = layer.activation == .geluTanh && x.dtype == .bfloat16
+      multiply(
+        shape, x.address, weights(layer.weight, in: x.dtype).address, bias: layer.bias,
+        into: y.address)
+      guard let activation = layer.activation, !shape.hasGELU else { return y }
+      return activate(y, activation)
+    }
+  }
+
+  package func addLinear(_ stream: Tensor, _ terms: [LinearTerm]) -> Tensor {
+    for term in terms { check("addLinear", term.x, term.projection) }
+    require(
+      terms.allSatisfy { stream.shape == [$0.x.shape.rows, $0.projection.weight.shape.rows] },
+      "addLinear: stream \(stream.shape), terms \(terms.map { ($0.x.shape, $0.projection.weight.shape) })"
+    )
+    let y = empty(stream.shape, stream.dtype)
+    guard stream.shape.rows > 0, !terms.isEmpty else { return convert(stream, to: stream.dtype) }
+    let slabs = stream.shape.rows == 1 ? Slab.cut(terms) : nil
+    if let slabs {
+      addOneRow(stream, terms, slabs, into: y)
+      return y
+    }
+    var sum = stream
+    for term in terms {
+      let layer = term.projection
+      var shape = MatrixProduct(
+        rows: y.shape.rows, columns: y.shape.width, inner: layer.weight.shape.width,
+        transposesSecond: true, input: y.dtype, output: y.dtype)
+      shape.accumulates = true
+      multiply(
+        shape, term.x.address, weights(layer.weight, in: y.dtype).address, bias: layer.bias,
+        addingTo: sum.address, into: y.address)
+      sum = y
     }
     return y
   }
 
   package func linearInputGradient(_ dy: Tensor, _ weight: Tensor) -> Tensor {
-    let (rows, inputs, outputs) = (dy.shape.rows, weight.shape.width, weight.shape.rows)
+    linearInputGradient([(dy: dy, weight: weight)])
+  }
+
+  package func linearInputGradient(_ terms: [(dy: Tensor, weight: Tensor)]) -> Tensor {
+    let (rows, inputs) = (terms[0].dy.shape.rows, terms[0].weight.shape.width)
     require(
-      dy.shape.width == outputs, "linearInputGradient: dy \(dy.shape), weight \(weight.shape)")
-    let dx = empty([rows, inputs], dy.dtype)
+      terms.allSatisfy { $0.dy.shape == [rows, $0.weight.shape.rows] }
+        && terms.allSatisfy { $0.weight.shape.width == inputs },
+      "linearInputGradient: \(terms.map { ($0.dy.shape, $0.weight.shape) })")
+    let dx = empty([rows, inputs], terms[0].dy.dtype)
     guard rows > 0 else { return dx }
-    let w = weights(weight, in: dy.dtype)
-    multiply(
-      MatrixProduct(
-        rows: rows, columns: inputs, inner: outputs, input: dy.dtype, output: dy.dtype),
-      dy.address, w.address, into: dx.address)
+    for (index, term) in terms.enumerated() {
+      var shape = MatrixProduct(
+        rows: rows, columns: inputs, inner: term.weight.shape.rows, input: dx.dtype,
+        output: dx.dtype)
+      shape.accumulates = index > 0
+      multiply(
+        shape, term.dy.address, weights(term.weight, in: dx.dtype).address, into: dx.address)
+    }
     return dx
   }
 
@@ -48,42 +95,31 @@ extension CUDABackend {
     return dw
   }
 
+  private func check(_ operation: StaticString, _ x: Tensor, _ layer: Projection) {
+    require(
+      x.shape.width == layer.weight.shape.width
+        && layer.bias.map { $0.shape.count == layer.weight.shape.rows } ?? true,
+      "\(operation): x \(x.shape), weight \(layer.weight.shape), bias \(layer.bias?.shape ?? [])")
+  }
+
   /// Queues a product by cuBLASLt, which adds the bias in the result's type.
+  /// - Parameter addend: what an accumulating product is added to; nil: what is there.
   func multiply(
     _ shape: MatrixProduct, _ first: UInt64, _ second: UInt64, bias: Tensor? = nil,
-    into result: UInt64
+    addingTo addend: UInt64? = nil, into result: UInt64
   ) {
     var shape = shape
     shape.hasBias = bias != nil
     let bias = bias.map { weights($0, in: shape.output) }
-    attempt { try products.multiply(shape, first, second, bias: bias?.address, into: result) }
-  }
-
-  /// Whether our kernel, which reads the weights once at the speed of memory, beats a product on the
-  /// tensor cores.
-  private func isFew(_ rows: Int, inputs: Int, _ type: DType) -> Bool {
-    rows <= 4 && inputs % (16 / type.byteCount) == 0
-  }
-
-  private func multiplyFewRows(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?, into y: Tensor) {
-    var source = KernelSource(.gemv, x.dtype)
-    source.inputRows = x.shape.rows
-    let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
-    // Two warps of eight share a row of up to five packs a lane, four a longer one.
-    let isShort = inputs * x.dtype.byteCount <= 2 * 32 * 5 * 16
-    let outputsOfBlock = isShort ? 4 : 2
-    launch(
-      source, isShort ? "linearShortRows" : "linearLongRows",
-      grid: Grid((outputs + outputsOfBlock - 1) / outputsOfBlock),
-      overlaps: settle(weight),
-      [
-        .tensor(y), .tensor(x), .tensor(weight), .tensor(bias), .int32(inputs), .int32(outputs),
-      ])
+    attempt {
+      try products.multiply(
+        shape, first, second, bias: bias?.address, addingTo: addend ?? result, into: result)
+    }
   }
 
   /// Weights in a type that a product takes; what was converted is kept until the weights are
   /// written or given back, since they are used several times in a step and biases in every one.
-  private func weights(_ weight: Tensor, in type: DType) -> Tensor {
+  func weights(_ weight: Tensor, in type: DType) -> Tensor {
     guard weight.dtype != type else { return weight }
     let known = conversions.withLock { $0[weight.address] }
     if let known, known.dtype == type, known.shape == weight.shape { return known }
@@ -97,11 +133,5 @@ extension CUDABackend {
   func forget(_ address: UInt64) {
     settled.withLock { _ = $0.remove(address) }
     _ = conversions.withLock { $0.removeValue(forKey: address) }
-  }
-
-  /// Whether weights have been read before by a kernel that waited for all work before it, and not
-  /// been written since: then a kernel may read them while others still run.
-  private func settle(_ weight: Tensor) -> Bool {
-    settled.withLock { !$0.insert(weight.address).inserted }
   }
 }

@@ -8,6 +8,14 @@ extension CUDABackend {
     return walk.run()
   }
 
+  package func argmaxRows(_ x: Tensor) -> Tensor {
+    let columns = empty([x.shape.rows], .int32)
+    launch(
+      .reductions, "argmaxRows", x.dtype, grid: Grid(x.shape.rows), block: 1024,
+      [.tensor(columns), .tensor(x), .int32(x.shape.width)])
+    return columns
+  }
+
   package func distance(
     _ x: Tensor, _ target: Tensor, _ segments: Segments, weights: Tensor
   ) -> (norms: Tensor, gradient: Tensor) {

@@ -20,6 +20,9 @@ package final class CUDABackend: Backend {
   let settled = Mutex<Set<UInt64>>([])
   /// Weights in another type than they are stored in, by where they are stored; see `weights(_:in:)`.
   let conversions = Mutex<[UInt64: Tensor]>([:])
+  /// Where uint32 zeros lie that blocks count themselves in; a kernel leaves zeros.
+  let arrivals: UInt64
+  static let mostArrivals = 1 << 16
   private let firstFailure = Mutex<(any Error)?>(nil)
 
   /// - Parameters:
@@ -41,6 +44,9 @@ package final class CUDABackend: Backend {
     memory = Mutex(
       CachingAllocator(
         obtain: { try device.allocate($0) }, release: { try device.release($0) }))
+    arrivals = try device.allocate(4 * Self.mostArrivals)
+    try device.driver.check(
+      device.driver.fill(arrivals, 0, 4 * Self.mostArrivals, device.stream), "cuMemsetD8Async")
   }
 
   package var failure: (any Error)? { firstFailure.withLock { $0 } }

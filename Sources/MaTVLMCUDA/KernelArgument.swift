@@ -9,6 +9,11 @@ enum KernelArgument {
   /// A structure, in words of eight bytes.
   case words([UInt64])
 
+  /// Two ints of a structure, in one word of it.
+  static func pair(_ first: Int, _ second: Int) -> UInt64 {
+    UInt64(UInt32(bitPattern: Int32(first))) | UInt64(UInt32(bitPattern: Int32(second))) << 32
+  }
+
   static func tensor(_ tensor: Tensor) -> KernelArgument { .address(tensor.address) }
   static func tensor(_ tensor: Tensor?) -> KernelArgument { .address(tensor?.address ?? 0) }
 

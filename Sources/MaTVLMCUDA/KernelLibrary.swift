@@ -14,6 +14,7 @@ package enum KernelFile: String, CaseIterable, Sendable {
   case attention
   case cachedAttention = "cached_attention"
   case attentionGradient = "attention_gradient"
+  case mixerStep = "mixer_step"
   case scan
   case scanGradient = "scan_gradient"
   case convolution, elementwise, gemv, losses, norms, reductions, rows
@@ -27,6 +28,7 @@ package struct KernelSource: Hashable, Sendable {
   package var headWidth = 0
   var stateWidth = 0
   var inputRows = 0
+  var inputWidth = 0
 
   package init(_ file: KernelFile, _ element: DType) {
     self.file = file
@@ -51,6 +53,7 @@ package struct KernelSource: Hashable, Sendable {
     return [
       "-DELEMENT=\(element == .float32 ? "float" : "bf16")", "-DHEAD_WIDTH=\(headWidth)",
       "-DSTATE_WIDTH=\(stateWidth)", "-DINPUT_ROWS=\(inputRows)",
+      "-DINPUT_WIDTH=\(inputWidth)",
     ]
   }
 }

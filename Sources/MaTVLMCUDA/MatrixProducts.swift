@@ -68,7 +68,9 @@ struct MatrixProduct: Hashable {
   var output: DType
   /// Whether a vector of the output's type is added to every row.
   var hasBias = false
-  /// Whether the result is added to what is there.
+  /// Whether the result goes through GELU, in the form with tanh.
+  var hasGELU = false
+  /// Whether the result is added to another matrix of its shape.
   var accumulates = false
 }
 
@@ -104,8 +106,10 @@ final class MatrixProducts: Sendable {
   }
 
   /// Queues a product on the device's stream.
+  /// - Parameter addend: what an accumulating product is added to, `result` itself or another.
   func multiply(
-    _ shape: MatrixProduct, _ first: UInt64, _ second: UInt64, bias: UInt64?, into result: UInt64
+    _ shape: MatrixProduct, _ first: UInt64, _ second: UInt64, bias: UInt64?,
+    addingTo addend: UInt64, into result: UInt64
   ) throws {
     try state.withLock { state in
       let plan = try state.plans[shape] ?? plan(shape, state.handle)
@@ -120,7 +124,7 @@ final class MatrixProducts: Sendable {
       try library.check(
         library.multiply(
           state.handle, plan.product, &alpha, pointer(second), plan.second, pointer(first),
-          plan.first, &beta, pointer(result), plan.result, pointer(result), plan.result,
+          plan.first, &beta, pointer(addend), plan.result, pointer(result), plan.result,
           &algorithm, pointer(state.workspace), Self.workspaceBytes, device.stream),
         "cublasLtMatmul")
     }
@@ -156,10 +160,11 @@ final class MatrixProducts: Sendable {
     var transpose: Int32 = 1
     if shape.transposesSecond { try set(plan.product, .transposeFirst, &transpose) }
     if shape.transposesFirst { try set(plan.product, .transposeSecond, &transpose) }
+    // CUBLASLT_EPILOGUE_BIAS and CUBLASLT_EPILOGUE_GELU
+    var epilogue: UInt32 = (shape.hasBias ? 4 : 0) | (shape.hasGELU ? 32 : 0)
+    if epilogue != 0 { try set(plan.product, .epilogue, &epilogue) }
     if shape.hasBias {
-      var epilogue: UInt32 = 4  // CUBLASLT_EPILOGUE_BIAS
       var type = shape.output.cudaType
-      try set(plan.product, .epilogue, &epilogue)
       try set(plan.product, .biasType, &type)
     }
     func layout(_ rows: Int, _ columns: Int, _ type: DType) throws -> UnsafeMutableRawPointer? {

@@ -56,33 +56,45 @@ public struct Mamba2Mixer: Layer {
 
   /// Whole sequences from a zero state: u [T, D], already layer-normed → [T, D].
   public func callAsFunction(_ u: Tensor, _ layout: SequenceLayout) -> Tensor {
-    let (z, xBC, dt) = project(u)
-    let convolved = causalConvolution(
-      xBC, convolutionWeight.value, convolutionBias.value, layout.segments)
-    let y = stateSpaceDuality(inputs(convolved, dt), configuration.geometry, layout.segments)
-    return gateNormProject(y, z)
+    outputProjection(mix(inputProjection(u), layout))
   }
 
   /// Sequences that go on, one state for each segment: u [T, D] → [T, D].
   public func callAsFunction(
     _ u: Tensor, _ layout: SequenceLayout, states: [Mamba2State]
   ) -> Tensor {
-    let (z, xBC, dt) = project(u)
-    let backend = u.backend
-    let convolved = backend.causalConvolution(
-      xBC, convolutionWeight.value, convolutionBias.value, layout.segments,
-      tails: states.map(\.tail))
-    let y = backend.stateSpaceDuality(
-      inputs(convolved, dt), configuration.geometry, layout.segments, states: states.map(\.state))
-    return gateNormProject(y, z)
+    outputProjection(mix(inputProjection(u), layout, states: states))
   }
 
-  /// z [T, inner], xBC [T, 2 · shared + inner], dt [T, H]
-  private func project(_ u: Tensor) -> (z: Tensor, xBC: Tensor, dt: Tensor) {
+  /// Whole sequences from a zero state: what ``inputProjection`` made → what ``outputProjection``
+  /// takes, [T, inner].
+  public func mix(_ projected: Tensor, _ layout: SequenceLayout) -> Tensor {
     let parts = splitColumns(
-      inputProjection(u),
+      projected,
       [configuration.innerWidth, configuration.convolutionWidth, configuration.heads])
-    return (parts[0], parts[1], parts[2])
+    let (z, xBC, dt) = (parts[0], parts[1], parts[2])
+    let convolved = causalConvolution(
+      xBC, convolutionWeight.value, convolutionBias.value, layout.segments)
+    let y = stateSpaceDuality(inputs(convolved, dt), configuration.geometry, layout.segments)
+    return gatedRMSNorm(
+      y, gate: z, normWeight.value, groupWidth: configuration.stateWidth,
+      epsilon: Mamba2Configuration.normEpsilon)
+  }
+
+  /// Sequences that go on: as above, with one state for each segment.
+  public func mix(
+    _ projected: Tensor, _ layout: SequenceLayout, states: [Mamba2State]
+  ) -> Tensor {
+    projected.backend.mixer(
+      projected, weights, configuration.geometry, layout.segments, tails: states.map(\.tail),
+      states: states.map(\.state))
+  }
+
+  private var weights: MixerWeights {
+    MixerWeights(
+      convolution: convolutionWeight.value, convolutionBias: convolutionBias.value,
+      stepBias: stepBias.value, aLog: aLog.value, skip: skip.value, norm: normWeight.value,
+      epsilon: Mamba2Configuration.normEpsilon)
   }
 
   private func inputs(_ convolved: Tensor, _ dt: Tensor) -> StateSpaceInputs {
@@ -91,13 +103,6 @@ public struct Mamba2Mixer: Layer {
     return StateSpaceInputs(
       x: parts[0], b: parts[1], c: parts[2], dt: dt, dtBias: stepBias.value, aLog: aLog.value,
       d: skip.value)
-  }
-
-  private func gateNormProject(_ y: Tensor, _ z: Tensor) -> Tensor {
-    outputProjection(
-      gatedRMSNorm(
-        y, gate: z, normWeight.value, groupWidth: configuration.stateWidth,
-        epsilon: Mamba2Configuration.normEpsilon))
   }
 
   public var parameters: [Parameter] {

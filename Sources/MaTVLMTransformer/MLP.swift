@@ -16,8 +16,13 @@ public struct MLP: Layer {
     self.activation = activation
   }
 
+  /// fc1 and the activation, as a product with other layers that read the same rows takes them.
+  public var hiddenProjection: Projection {
+    Projection(weight: fc1.weight.value, bias: fc1.bias?.value, activation: activation)
+  }
+
   /// x [T, D] → [T, D]
-  public func callAsFunction(_ x: Tensor) -> Tensor { fc2(activate(fc1(x), activation)) }
+  public func callAsFunction(_ x: Tensor) -> Tensor { fc2(linear(x, [hiddenProjection])[0]) }
 
   public var parameters: [Parameter] { fc1.parameters + fc2.parameters }
 }

@@ -28,39 +28,48 @@ public struct PhiAttention: Layer {
       isCausal: true)
   }
 
+  /// The layers that read x [T, D]: query, key and value.
+  public var inputProjections: [Projection] { [query, key, value].map(\.projection) }
+
   /// Whole sequences: x [T, D] → [T, D].
   public func callAsFunction(_ x: Tensor, _ layout: SequenceLayout) -> Tensor {
-    let (q, k, v) = project(x, layout)
-    return output(attention(q, k, v, geometry, layout.segments))
+    output(attend(linear(x, inputProjections), layout))
   }
 
   /// Sequences that go on: keys and values of x [T, D] are added to one cache for each segment.
   public func callAsFunction(
     _ x: Tensor, _ layout: SequenceLayout, caches: inout [KeyValueCache]
   ) -> Tensor {
-    let (q, k, v) = project(x, layout)
-    for index in caches.indices { caches[index].reserve(layout.segments.lengths[index]) }
-    let backend = x.backend
-    let (keys, values) = (caches.map(\.keys), caches.map(\.values))
-    backend.appendRows(k, to: keys, positions: layout.positions, layout.segments)
-    backend.appendRows(v, to: values, positions: layout.positions, layout.segments)
-    for index in caches.indices { caches[index].advance(layout.segments.lengths[index]) }
-    return output(
-      backend.cachedAttention(
-        q, keys: keys, values: values, positions: layout.positions, geometry, layout.segments))
+    output(attend(linear(x, inputProjections), layout, caches: &caches))
+  }
+
+  /// Whole sequences: what ``inputProjections`` made → what ``output`` takes, [T, H·P].
+  public func attend(_ projected: [Tensor], _ layout: SequenceLayout) -> Tensor {
+    let table = rotary.table(positions: layout.longest)
+    let q = rotate(projected[0], table, positions: layout.positions, heads: geometry.heads)
+    let k = rotate(projected[1], table, positions: layout.positions, heads: geometry.keyValueHeads)
+    return attention(q, k, projected[2], geometry, layout.segments)
+  }
+
+  /// Sequences that go on: as above, and keys and values are added to one cache for each segment.
+  public func attend(
+    _ projected: [Tensor], _ layout: SequenceLayout, caches: inout [KeyValueCache]
+  ) -> Tensor {
+    let lengths = layout.segments.lengths
+    for index in caches.indices { caches[index].reserve(lengths[index]) }
+    let rows = NewAttentionRows(
+      query: projected[0], key: projected[1], value: projected[2],
+      table: rotary.table(positions: layout.longest), positions: layout.positions)
+    let attended = projected[0].backend.cachedAttention(
+      appending: rows, keys: caches.map(\.keys), values: caches.map(\.values), geometry,
+      layout.segments)
+    for index in caches.indices { caches[index].advance(lengths[index]) }
+    return attended
   }
 
   /// An empty cache of one sequence, with room for `capacity` rows.
   public func makeCache(capacity: Int, on device: Device) -> KeyValueCache {
     KeyValueCache(width: key.weight.shape.rows, capacity: capacity, on: device)
-  }
-
-  private func project(_ x: Tensor, _ layout: SequenceLayout) -> (q: Tensor, k: Tensor, v: Tensor) {
-    let table = rotary.table(positions: layout.longest)
-    let projected = Linear.all([query, key, value], x)
-    let q = rotate(projected[0], table, positions: layout.positions, heads: geometry.heads)
-    let k = rotate(projected[1], table, positions: layout.positions, heads: geometry.keyValueHeads)
-    return (q, k, projected[2])  // q [T, H·P], k and v [T, G·P]
   }
 
   public var parameters: [Parameter] {

@@ -33,11 +33,11 @@ struct VisionBlock: Layer {
 
   /// x [T, D], one segment for each picture → [T, D]
   func callAsFunction(_ x: Tensor, _ pictures: Segments) -> Tensor {
-    let n = norm1(x)
-    let projected = Linear.all([query, key, value], n)  // [T, D] each
-    let h =
-      x + output(attention(projected[0], projected[1], projected[2], geometry, pictures))
-    return h + mlp(norm2(h))
+    let projected = linear(norm1(x), [query, key, value].map(\.projection))
+    let mixed = attention(projected[0], projected[1], projected[2], geometry, pictures)
+    let h = addLinear(x, [LinearTerm(mixed, output.projection)])
+    let hidden = linear(norm2(h), [mlp.hiddenProjection])[0]
+    return addLinear(h, [LinearTerm(hidden, mlp.fc2.projection)])
   }
 
   var parameters: [Parameter] {

@@ -1,162 +1,119 @@
-// Attention of single rows to a cache, keys divided among blocks (split-KV), and their combination.
-// Compiled for one HEAD_WIDTH.
+// Attention of single rows to a cache, keys divided among blocks (split-KV). Compiled for one
+// HEAD_WIDTH.
+//
+// Bound by reading the cache once, so nothing of it lies in shared memory: a key's columns lie in
+// packs of sixteen bytes on neighbouring lanes, a warp asks for KEYS keys and values before it looks
+// at the first, and every warp has a softmax of its own until the end.
 
-#define THREADS 128
-#define KEYS 64
-#define WIDTH ((HEAD_WIDTH + LANES - 1) / LANES * LANES)
-#define LD (WIDTH + LANES)  // an odd number of 16-byte columns at even WIDTH / LANES
-#define STAGES 3
+#define WARPS 16
+#define PACKS ((HEAD_WIDTH + LANES - 1) / LANES)  // lanes that share a key
+#define SIDE_BY_SIDE (32 / PACKS)                 // keys that a warp loads at once
+#define DEPTH 8                                   // loads of keys on their way
+#define KEYS (SIDE_BY_SIDE * DEPTH)
+#define WIDTH (PACKS * LANES)
 #define LOG2E 1.4426950408889634f
 
 #define SEGMENTS_AT_ONCE 32
 struct Addresses { u64 of[SEGMENTS_AT_ONCE]; };
 
-__device__ __forceinline__ void loadKeys(
-    Element *shared, const Element *source, i64 stride, int valid) {
-  loadTile<KEYS, HEAD_WIDTH, WIDTH, THREADS>(shared, LD, source, stride, valid);
+// Rows that are not in the caches yet, and the angles to rotate them and the queries by; no table:
+// everything has been rotated and stored.
+struct NewRows {
+  const Element *k, *v;  // [T, G·P]
+  const float *table;    // [positions, rotary]
+  i64 rotary;
+};
+
+// Column d of a head's row, rotated by `angles` (half-split pairs) and rounded as `rotate` does.
+__device__ __forceinline__ float rotated(
+    const Element *row, int d, const float *angles, int rotary) {
+  if (d >= HEAD_WIDTH) return 0;
+  const float x = toFloat(row[d]);
+  if (!angles || d >= rotary) return x;
+  const int half = rotary / 2, pair = d < half ? d : d - half;
+  const float c = angles[pair], s = angles[half + pair];
+  const float other = toFloat(row[d < half ? d + half : d - half]);
+  return toFloat(element(d < half ? x * c - other * s : x * c + other * s));
 }
 
-// partial float32 [rows, H, splits, P + 2]: the unnormalised output of each share of the keys, then
-// the maximum (of scores in powers of two) and the denominator. Grid: (splits, H, rows).
-extern "C" __global__ void __launch_bounds__(THREADS) splitAttention(
-    float *partial, const Element *q, Addresses keys, Addresses values, const int *positions,
-    const int *owners, int firstRow, int firstSegment, int heads, int keyValueHeads,
-    float scale) {
-  beginKernel();
-  extern __shared__ __align__(16) unsigned char raw[];
-  Element *sharedK = (Element *)raw;                  // STAGES of [KEYS, LD]
-  Element *sharedV = sharedK + STAGES * KEYS * LD;    // STAGES of [KEYS, LD]
-  float *query = (float *)(sharedV + STAGES * KEYS * LD);  // [WIDTH]
-  float *scores = query + WIDTH;                           // [KEYS]
-  const int t = firstRow + blockIdx.z, head = blockIdx.y;
-  const int splits = gridDim.x, kvHead = head / (heads / keyValueHeads);
-  const i64 stride = (i64)keyValueHeads * HEAD_WIDTH;
-  const int segment = owners[t] - firstSegment, length = positions[t] + 1;
-  // Shares are whole tiles, so that no tile is loaded twice.
-  const int tiles = (length + KEYS - 1) / KEYS, share = (tiles + splits - 1) / splits;
-  const int begin = min(length, (int)blockIdx.x * share * KEYS);
-  const int end = min(length, begin + share * KEYS);
-  const int blocks = (end - begin + KEYS - 1) / KEYS;
-  const Element *k = (const Element *)keys.of[segment] + begin * stride + kvHead * HEAD_WIDTH;
-  const Element *v = (const Element *)values.of[segment] + begin * stride + kvHead * HEAD_WIDTH;
-
+__device__ __forceinline__ Pack loadColumns(const Element *row, int column) {
+  if (HEAD_WIDTH % LANES == 0) {
+    const uint4 v = loadOnce((const uint4 *)(row + column));
+    return *(const Pack *)&v;
+  }
+  Pack p;
 #pragma unroll
-  for (int stage = 0; stage < STAGES - 1; stage++) {
-    if (stage < blocks) {
-      const int first = stage * KEYS;
-      loadKeys(sharedK + stage * KEYS * LD, k + first * stride, stride, end - begin - first);
-      loadKeys(sharedV + stage * KEYS * LD, v + first * stride, stride, end - begin - first);
-    }
-    commitCopies();
-  }
-  for (int d = threadIdx.x; d < WIDTH; d += THREADS)
-    query[d] = d < HEAD_WIDTH
-        ? toFloat(q[((i64)t * heads + head) * HEAD_WIDTH + d]) * scale * LOG2E : 0.0f;
+  for (int i = 0; i < LANES; i++)
+    p.v[i] = column + i < HEAD_WIDTH ? row[column + i] : element(0.0f);
+  return p;
+}
 
-  // Thread pairs share a key for the scores; for the sum each thread has column pairs of a half of
-  // the keys.
-  const int pairs = WIDTH / 2;
-  const int columnThreads = THREADS / 2;
-  const int half = threadIdx.x / columnThreads, lane = threadIdx.x % columnThreads;
-  float most = -INFINITY_F, denominator = 0;
-  float sum[(WIDTH / 2 + THREADS / 2 - 1) / (THREADS / 2)][2] = {};
+// What one warp has seen of its keys: each lane has the columns of its pack, of its share of keys.
+struct Progress {
+  float most, denominator;
+  float sum[LANES];
+};
 
-  for (int block = 0; block < blocks; block++) {
-    waitForCopies<STAGES - 2>();
-    __syncthreads();
-    const int ahead = block + STAGES - 1;
-    if (ahead < blocks) {
-      const int first = ahead * KEYS, slot = ahead % STAGES * KEYS * LD;
-      loadKeys(sharedK + slot, k + first * stride, stride, end - begin - first);
-      loadKeys(sharedV + slot, v + first * stride, stride, end - begin - first);
-    }
-    commitCopies();
-    const Element *tileK = sharedK + block % STAGES * KEYS * LD;
-    const Element *tileV = sharedV + block % STAGES * KEYS * LD;
-    const int count = min(KEYS, end - begin - block * KEYS);
-
-    const int key = threadIdx.x / 2;
-    float score = 0;
-    for (int d = threadIdx.x % 2 * LANES; d < WIDTH; d += 2 * LANES) {
-      Pack pack = *(const Pack *)(tileK + key * LD + d);
+// Adds keys begin ≤ j < end, KEYS at most.
+__device__ __forceinline__ void attend(
+    Progress &seen, const float *query, const Element *k, const Element *v, i64 stride, int begin,
+    int end) {
+  const int group = LANE / PACKS, column = LANE % PACKS * LANES;
+  Pack keys[DEPTH], values[DEPTH];
 #pragma unroll
-      for (int i = 0; i < LANES; i++) score += toFloat(pack.v[i]) * query[d + i];
-    }
-    score += __shfl_xor_sync(0xffffffffu, score, 1);
-    if (key >= count) score = -INFINITY_F;
-    if (threadIdx.x % 2 == 0) scores[key] = score;
-    __syncthreads();
-
-    float top = warpMax(fmaxf(scores[LANE], scores[LANE + 32]));
-    top = fmaxf(top, most);
-    const float shrink = power(most - top);
-    most = top;
-    float p0 = power(scores[LANE] - top), p1 = power(scores[LANE + 32] - top);
-    denominator = denominator * shrink + warpSum(p0 + p1);
+  for (int u = 0; u < DEPTH; u++) {
+    // Keys past the end count for nothing; the last one is read in their place.
+    const i64 row = min(begin + u * SIDE_BY_SIDE + group, end - 1) * stride;
+    keys[u] = loadColumns(k + row, column);
+    values[u] = loadColumns(v + row, column);
+  }
+  float score[DEPTH], top = seen.most;
 #pragma unroll
-    for (int c = 0; c < sizeof(sum) / sizeof(sum[0]); c++) {
-      const int pair = lane + c * columnThreads;
-      sum[c][0] *= shrink;
-      sum[c][1] *= shrink;
-      for (int r = 0; r < 32; r++) {
-        const float p = __shfl_sync(0xffffffffu, half ? p1 : p0, r);
-        if (pair < pairs) {
-          const Element *row = tileV + (half * 32 + r) * LD + 2 * pair;
-          sum[c][0] += p * toFloat(row[0]);
-          sum[c][1] += p * toFloat(row[1]);
-        }
-      }
+  for (int u = 0; u < DEPTH; u++) {
+    float s = 0;
+#pragma unroll
+    for (int i = 0; i < LANES; i++) s += toFloat(keys[u].v[i]) * query[i];
+#pragma unroll
+    for (int d = 1; d < PACKS; d *= 2) {
+      const float other = __shfl_down_sync(0xffffffffu, s, d);
+      if (LANE % PACKS + d < PACKS) s += other;
     }
-    __syncthreads();
+    s = __shfl_sync(0xffffffffu, s, group * PACKS);
+    const bool counts = group < SIDE_BY_SIDE && begin + u * SIDE_BY_SIDE + group < end;
+    score[u] = counts ? s : -INFINITY_F;
+    top = fmaxf(top, score[u]);
   }
-  waitForCopies<0>();
-
-  // The two halves of the keys come together.
-  __shared__ float other[WIDTH];
-  for (int c = 0; c < sizeof(sum) / sizeof(sum[0]); c++) {
-    const int pair = lane + c * columnThreads;
-    if (half == 1 && pair < pairs) {
-      other[2 * pair] = sum[c][0];
-      other[2 * pair + 1] = sum[c][1];
-    }
-  }
-  __syncthreads();
-  float *target =
-      partial + (((i64)blockIdx.z * heads + head) * splits + blockIdx.x) * (HEAD_WIDTH + 2);
-  for (int c = 0; c < sizeof(sum) / sizeof(sum[0]); c++) {
-    const int pair = lane + c * columnThreads;
-    if (half == 0 && pair < pairs)
-      for (int j = 0; j < 2; j++)
-        if (2 * pair + j < HEAD_WIDTH) target[2 * pair + j] = sum[c][j] + other[2 * pair + j];
-  }
-  if (threadIdx.x == 0) {
-    target[HEAD_WIDTH] = most;
-    target[HEAD_WIDTH + 1] = denominator;
+  top = warpMax(top);
+  const float shrink = power(seen.most - top);
+  seen.most = top;
+  seen.denominator *= shrink;
+#pragma unroll
+  for (int i = 0; i < LANES; i++) seen.sum[i] *= shrink;
+#pragma unroll
+  for (int u = 0; u < DEPTH; u++) {
+    const float p = power(score[u] - top);
+    seen.denominator += p;
+#pragma unroll
+    for (int i = 0; i < LANES; i++) seen.sum[i] += p * toFloat(values[u].v[i]);
   }
 }
 
 #define MOST_SPLITS 512
 
-// output [T, H·P] ← the shares of splitAttention, weighted by their denominators. Grid: (H, rows).
-extern "C" __global__ void combineAttention(
-    Element *output, const float *partial, int firstRow, int heads, int splits) {
-  beginKernel();
+// What the blocks of one head and row found, put together by the last of them.
+// shares [splits, P + 2]: sums, then the maximum (of scores in powers of two) and the denominator.
+__device__ __forceinline__ void combine(Element *output, const float *shares, int splits) {
   __shared__ float weights[MOST_SPLITS];
   __shared__ float total;
-  const int head = blockIdx.x;
-  const i64 t = firstRow + blockIdx.y;
-  partial += ((i64)blockIdx.y * heads + head) * splits * (HEAD_WIDTH + 2);
   if (threadIdx.x < 32) {
     float most = -INFINITY_F, denominator = 0;
     for (int s = LANE; s < splits; s += 32)
-      most = fmaxf(most, partial[s * (HEAD_WIDTH + 2) + HEAD_WIDTH]);
+      most = fmaxf(most, __ldcg(shares + s * (HEAD_WIDTH + 2) + HEAD_WIDTH));
     most = warpMax(most);
     for (int s = LANE; s < splits; s += 32) {
-      const float *share = partial + s * (HEAD_WIDTH + 2) + HEAD_WIDTH;
-      const float weight = power(share[0] - most);
-      weights[s] = weight;
-      // A share without keys has no sums: its weight is zero, and what lies there is not read.
-      denominator += weight > 0 ? weight * share[1] : 0.0f;
+      const float *share = shares + s * (HEAD_WIDTH + 2) + HEAD_WIDTH;
+      weights[s] = power(__ldcg(share) - most);  // zero for a share without keys
+      denominator += weights[s] * __ldcg(share + 1);
     }
     denominator = warpSum(denominator);
     if (LANE == 0) total = denominator;
@@ -165,10 +122,84 @@ extern "C" __global__ void combineAttention(
   for (int d = threadIdx.x; d < HEAD_WIDTH; d += blockDim.x) {
     float sum = 0;
 #pragma unroll 8
-    for (int s = 0; s < splits; s++) {
-      const float part = partial[s * (HEAD_WIDTH + 2) + d];
-      sum += weights[s] > 0 ? weights[s] * part : 0.0f;
-    }
-    assign(output[(t * heads + head) * HEAD_WIDTH + d], sum / total);
+    for (int s = 0; s < splits; s++) 
+      sum += weights[s] * __ldcg(shares + s * (HEAD_WIDTH + 2) + d);
+    assign(output[d], sum / total);
   }
+}
+
+// output [T, H·P] ← softmax(scale · q kᵀ) v. With new rows (one for each segment) it first rotates
+// them and stores them in the caches.
+// - partial float32 [rows, H, splits, P + 2]: see `combine`.
+// - arrivals [rows, H]: zeros, and zeros again at the end; not used for a single share.
+// Grid: (splits, H, rows).
+extern "C" __global__ void __launch_bounds__(32 * WARPS) splitAttention(
+    Element *output, float *partial, u32 *arrivals, const Element *q, Addresses keys,
+    Addresses values, const int *positions, const int *owners, NewRows news, int firstRow,
+    int firstSegment, int heads, int keyValueHeads, float scale) {
+  beginKernel();
+  const int t = firstRow + blockIdx.z, head = blockIdx.y, splits = gridDim.x;
+  const int kvHead = head / (heads / keyValueHeads), segment = owners[t] - firstSegment;
+  const int length = positions[t] + 1, share = (length + splits - 1) / splits;
+  const int begin = min(length, (int)blockIdx.x * share), end = min(length, begin + share);
+  const i64 stride = (i64)keyValueHeads * HEAD_WIDTH;
+  Element *k = (Element *)keys.of[segment] + kvHead * HEAD_WIDTH;
+  Element *v = (Element *)values.of[segment] + kvHead * HEAD_WIDTH;
+  const float *angles = news.table ? news.table + (length - 1) * news.rotary : nullptr;
+
+  if (news.table && begin < end && end == length) {
+    // Blocks of heads that share a key store the same.
+    for (int d = threadIdx.x; d < HEAD_WIDTH; d += 32 * WARPS) {
+      const i64 from = t * stride + kvHead * HEAD_WIDTH, to = (length - 1) * stride + d;
+      assign(k[to], rotated(news.k + from, d, angles, news.rotary));
+      v[to] = news.v[from + d];
+    }
+    __syncthreads();
+  }
+  const int warp = threadIdx.x / 32, group = LANE / PACKS, column = LANE % PACKS * LANES;
+  float query[LANES];
+#pragma unroll
+  for (int i = 0; i < LANES; i++)
+    query[i] = scale * LOG2E
+        * rotated(q + ((i64)t * heads + head) * HEAD_WIDTH, column + i, angles, news.rotary);
+
+  Progress seen = {-INFINITY_F, 0, {}};
+  for (int first = begin + warp * KEYS; first < end; first += WARPS * KEYS)
+    attend(seen, query, k, v, stride, first, end);
+
+  // The warps, and the keys that lay side by side in them, come together.
+  __shared__ float tops[WARPS], denominators[WARPS * SIDE_BY_SIDE];
+  __shared__ float sums[WARPS * SIDE_BY_SIDE][WIDTH];
+  if (LANE == 0) tops[warp] = seen.most;
+  __syncthreads();
+  float most = tops[0];
+  for (int w = 1; w < WARPS; w++) most = fmaxf(most, tops[w]);
+  const float shrink = seen.most == -INFINITY_F ? 0.0f : power(seen.most - most);
+  if (group < SIDE_BY_SIDE) {
+    const int row = warp * SIDE_BY_SIDE + group;
+    if (column == 0) denominators[row] = seen.denominator * shrink;
+#pragma unroll
+    for (int i = 0; i < LANES; i++) sums[row][column + i] = seen.sum[i] * shrink;
+  }
+  __syncthreads();
+  const i64 place = (i64)blockIdx.z * heads + head;
+  float *found = partial + (place * splits + blockIdx.x) * (HEAD_WIDTH + 2);
+  for (int d = threadIdx.x; d <= HEAD_WIDTH; d += 32 * WARPS) {
+    float sum = 0;
+    for (int r = 0; r < WARPS * SIDE_BY_SIDE; r++)
+      sum += d < HEAD_WIDTH ? sums[r][d] : denominators[r];
+    found[d < HEAD_WIDTH ? d : HEAD_WIDTH + 1] = sum;
+    if (d == HEAD_WIDTH) found[HEAD_WIDTH] = most;
+  }
+  __shared__ bool isLast;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) isLast = splits == 1 || atomicAdd(arrivals + place, 1) == splits - 1;
+  __syncthreads();
+  if (!isLast) return;
+  __threadfence();
+  if (threadIdx.x == 0 && splits > 1) arrivals[place] = 0;
+  combine(
+      output + ((i64)t * heads + head) * HEAD_WIDTH,
+      partial + place * splits * (HEAD_WIDTH + 2), splits);
 }

@@ -37,6 +37,14 @@ __device__ __forceinline__ Element element(float x) {
 #define LANES (16 / (int)sizeof(Element))
 struct alignas(16) Pack { Element v[16 / sizeof(Element)]; };
 
+// Sixteen bytes that are read once: they need not stay near.
+__device__ __forceinline__ uint4 loadOnce(const uint4 *p) {
+  uint4 v;
+  asm volatile("ld.global.L1::no_allocate.L2::256B.v4.u32 {%0,%1,%2,%3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
+  return v;
+}
+
 // Element types by the number that the host passes.
 enum { FLOAT32 = 0, BFLOAT16 = 1, FLOAT16 = 2 };
 
@@ -103,6 +111,19 @@ __device__ __forceinline__ float blockMax(float x) {
 
 __device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
 __device__ __forceinline__ float softplus(float x) { return x > 20.0f ? x : log1pf(expf(x)); }
+
+enum { GELU = 0, GELU_TANH = 1, SILU = 2 };
+
+#define SQRT_2_OVER_PI 0.7978845608028654f
+#define CUBIC 0.044715f
+
+__device__ __forceinline__ float activation(float x, int kind) {
+  switch (kind) {
+    case GELU: return 0.5f * x * (1.0f + erff(x * 0.7071067811865476f));
+    case GELU_TANH: return 0.5f * x * (1.0f + tanhf(SQRT_2_OVER_PI * (x + CUBIC * x * x * x)));
+    default: return x * sigmoid(x);
+  }
+}
 
 // 2^x by the special function unit: two units in the last place, zero below 2^-126.
 __device__ __forceinline__ float power(float x) {

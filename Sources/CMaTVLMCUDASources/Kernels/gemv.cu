@@ -1,51 +1,85 @@
 // Products of few rows: bound by reading the weights once, so the weights' way to the processors
-// decides. Several warps share a row of the weights and ask for it in packs of sixteen bytes, five at
-// a time; nothing lies in shared memory, so that blocks are light and all of a matrix is on its way
-// at once.
+// decides. Compiled for one INPUT_WIDTH, so that a lane asks for all its packs of sixteen bytes
+// without a question in between; nothing lies in shared memory, so that blocks are light and all of a
+// matrix is on its way at once.
 
-#define WARPS 8
-#define DEPTH 5  // packs that a lane has on their way
+#define WARPS 4
+#define DEPTH 10  // packs that a lane has on their way
+#define PACKS (INPUT_WIDTH / LANES)
 
-__device__ __forceinline__ uint4 loadOnce(const uint4 *p) {
-  uint4 v;
-  asm volatile("ld.global.L1::no_allocate.L2::256B.v4.u32 {%0,%1,%2,%3}, [%4];"
-               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
-  return v;
+// Pack `offset` of every STEP packs from pack `first` on, DEPTH of them; zero where the row has ended.
+// `first` is a constant once loops are unrolled, and a pack that all lanes have is not asked about.
+template <int STEP>
+__device__ __forceinline__ void loadPacks(
+    uint4 *packs, const uint4 *row, int first, int offset) {
+#pragma unroll
+  for (int j = 0; j < DEPTH; j++) {
+    const int start = first + STEP * j;
+    packs[j] = start + STEP <= PACKS || start + offset < PACKS ? loadOnce(row + start + offset)
+                                                               : uint4{};
+  }
 }
 
-// SHARING warps have a row.
-template <int SHARING>
-__device__ __forceinline__ void linearFewRows(
-    Element *y, const Element *x, const Element *weight, const float *bias, int inputs,
-    int outputs) {
-  const int warp = threadIdx.x / 32, part = warp % SHARING;
-  const int output = blockIdx.x * (WARPS / SHARING) + warp / SHARING;
-  const uint4 *row = (const uint4 *)(weight + (i64)min(output, outputs - 1) * inputs);
-  const int packs = inputs / LANES, step = 32 * SHARING, begin = part * 32 + LANE;
+__device__ __forceinline__ float dot(const uint4 &a, const uint4 &b, float sum) {
+  const u32 p[4] = {a.x, a.y, a.z, a.w}, q[4] = {b.x, b.y, b.z, b.w};
+#pragma unroll
+  for (int i = 0; i < 4; i++)
+    if (sizeof(Element) == 2) {  // two bfloat16, each the upper half of a float
+      sum += __uint_as_float(p[i] << 16) * __uint_as_float(q[i] << 16);
+      sum += __uint_as_float(p[i] & 0xffff0000u) * __uint_as_float(q[i] & 0xffff0000u);
+    } else {
+      sum += __uint_as_float(p[i]) * __uint_as_float(q[i]);
+    }
+  return sum;
+}
+
+// One of several layers that read the same rows.
+struct Layer {
+  const Element *weight;  // [O, INPUT_WIDTH]
+  const float *bias;      // [O] or null
+  Element *y;             // [INPUT_ROWS, O]
+  int outputs;
+  int activation;  // negative: none
+};
+#define LAYERS_AT_ONCE 4
+struct Layers { Layer of[LAYERS_AT_ONCE]; };
+
+// Warps that have a row of the weights together, and rows that a block has.
+#define SHARING (PACKS <= 32 * DEPTH ? 1 : WARPS)
+#define ROWS (WARPS / SHARING)
+
+// y [INPUT_ROWS, O] ← activation(x [INPUT_ROWS, INPUT_WIDTH] weightᵀ + bias) for each layer.
+// Grid: Σ ⌈O / ROWS⌉.
+extern "C" __global__ void __launch_bounds__(32 * WARPS) linearRows(
+    const __grid_constant__ Layers layers, const Element *x) {
+  const int warp = threadIdx.x / 32;
+  int block = blockIdx.x, which = 0;
+  while (block >= (layers.of[which].outputs + ROWS - 1) / ROWS)
+    block -= (layers.of[which++].outputs + ROWS - 1) / ROWS;
+  const Layer layer = layers.of[which];
+  const int output = block * ROWS + warp / SHARING;
+  const uint4 *row = (const uint4 *)layer.weight + (i64)min(output, layer.outputs - 1) * PACKS;
+  constexpr int step = 32 * SHARING;
+  const int offset = warp % SHARING * 32 + LANE;
 
   float sum[INPUT_ROWS] = {};
   uint4 w[DEPTH];
-  // The only reads above beginKernel() in all kernels: the host sees to it that nothing that is
-  // still running can have written the weights.
-#pragma unroll
-  for (int j = 0; j < DEPTH; j++)
-    if (begin + step * j < packs) w[j] = loadOnce(row + begin + step * j);
+  // The only reads above beginKernel() in all kernels are of weights and biases: the host sees to it
+  // that nothing that is still running can have written them.
+  loadPacks<step>(w, row, 0, offset);
+  const float bias = layer.bias && output < layer.outputs ? layer.bias[output] : 0.0f;
   beginKernel();
-  for (int first = begin; first < packs; first += step * DEPTH) {
-    if (first != begin)
 #pragma unroll
-      for (int j = 0; j < DEPTH; j++)
-        if (first + step * j < packs) w[j] = loadOnce(row + first + step * j);
+  for (int first = 0; first < PACKS; first += step * DEPTH) {
+    if (first > 0) loadPacks<step>(w, row, first, offset);
 #pragma unroll
-    for (int j = 0; j < DEPTH; j++) {
-      const int pack = first + step * j;
-      if (pack >= packs) break;
-      const Pack p = *(const Pack *)&w[j];
+    for (int r = 0; r < INPUT_ROWS; r++) {
+      const uint4 *from = (const uint4 *)x + r * PACKS;
 #pragma unroll
-      for (int r = 0; r < INPUT_ROWS; r++) {
-        const Pack v = ((const Pack *)(x + (i64)r * inputs))[pack];
-#pragma unroll
-        for (int i = 0; i < LANES; i++) sum[r] += toFloat(p.v[i]) * toFloat(v.v[i]);
+      for (int j = 0; j < DEPTH; j++) {
+        const int start = first + step * j;
+        if (start + step <= PACKS || start + offset < PACKS)
+          sum[r] = dot(w[j], from[start + offset], sum[r]);
       }
     }
   }
@@ -56,25 +90,66 @@ __device__ __forceinline__ void linearFewRows(
     const float total = warpSum(sum[r]);
     if (LANE == 0) parts[warp][r] = total;
   }
-  __syncthreads();
-  if (part != 0 || LANE >= INPUT_ROWS || output >= outputs) return;
-  float total = bias ? bias[output] : 0.0f;
+  if (SHARING > 1) __syncthreads(); else __syncwarp();
+  if (warp % SHARING != 0 || LANE >= INPUT_ROWS || output >= layer.outputs) return;
+  float total = bias;
 #pragma unroll
   for (int i = 0; i < SHARING; i++) total += parts[warp + i][LANE];
-  assign(y[(i64)LANE * outputs + output], total);
+  if (layer.activation >= 0) total = activation(toFloat(element(total)), layer.activation);
+  assign(layer.y[(i64)LANE * layer.outputs + output], total);
 }
 
-// y [INPUT_ROWS, O] ← x [INPUT_ROWS, I] weight [O, I]ᵀ + bias float32 [O] or null. I is a multiple
-// of LANES. Grid: ⌈O / 4⌉ for two warps a row.
-extern "C" __global__ void __launch_bounds__(32 * WARPS) linearShortRows(
-    Element *y, const Element *x, const Element *weight, const float *bias, int inputs,
-    int outputs) {
-  linearFewRows<2>(y, x, weight, bias, inputs, outputs);
+// INPUT_WIDTH columns of one of several products that add up: the work of one warp.
+struct Slab {
+  const Element *x;       // where its columns begin
+  const Element *weight;  // where they begin in the first row
+  const float *bias;      // [O] for the first slab of a product that has one, or null
+  i64 packs;              // from one row of weights to the next
+};
+#define SLABS_AT_ONCE 8
+struct Slabs { Slab of[SLABS_AT_ONCE]; };
+
+// Hides from the compiler what x is, or it would convert all of it once, and run out of registers.
+__device__ __forceinline__ void keepPacked(uint4 &x) {
+  asm volatile("" : "+r"(x.x), "+r"(x.y), "+r"(x.z), "+r"(x.w));
 }
 
-// The same with four warps a row. Grid: ⌈O / 2⌉.
-extern "C" __global__ void __launch_bounds__(32 * WARPS) linearLongRows(
-    Element *y, const Element *x, const Element *weight, const float *bias, int inputs,
-    int outputs) {
-  linearFewRows<4>(y, x, weight, bias, inputs, outputs);
+// y [O] ← stream [O] + Σ over slabs of x weightᵀ + bias. A warp keeps its slab of x in registers and
+// stays for many rows, the next of which is on its way; PACKS is at most 32 · DEPTH.
+// Block: 32 · slabs. Grid: as the card holds.
+extern "C" __global__ void __launch_bounds__(32 * SLABS_AT_ONCE, 2) addLinear(
+    Element *y, const Element *stream, const __grid_constant__ Slabs slabs, int outputs) {
+  const int warp = threadIdx.x / 32, warps = blockDim.x / 32;
+  const uint4 *weight = (const uint4 *)slabs.of[warp].weight;
+  const float *bias = slabs.of[warp].bias;
+  const i64 stride = slabs.of[warp].packs;
+  __shared__ float parts[2][SLABS_AT_ONCE];
+  uint4 w[DEPTH], x[DEPTH];
+  if (blockIdx.x < outputs) loadPacks<32>(w, weight + blockIdx.x * stride, 0, LANE);
+  beginKernel();
+  loadPacks<32>(x, (const uint4 *)slabs.of[warp].x, 0, LANE);
+  for (int row = blockIdx.x, turn = 0; row < outputs; row += gridDim.x, turn ^= 1) {
+    uint4 next[DEPTH];
+    if (row + gridDim.x < outputs)
+      loadPacks<32>(next, weight + (row + gridDim.x) * stride, 0, LANE);
+    // What a row has besides products is asked for here, so that nobody waits for it at the end.
+    const float constant = bias ? bias[row] : 0.0f;
+    const float before = warp == 0 ? toFloat(stream[row]) : 0.0f;
+    float sum = 0;
+#pragma unroll
+    for (int j = 0; j < DEPTH; j++) {
+      keepPacked(x[j]);
+      sum = dot(w[j], x[j], sum);
+    }
+    sum = warpSum(sum);
+    if (LANE == 0) parts[turn][warp] = sum + constant + before;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      float total = 0;
+      for (int i = 0; i < warps; i++) total += parts[turn][i];
+      assign(y[row], total);
+    }
+#pragma unroll
+    for (int j = 0; j < DEPTH; j++) w[j] = next[j];
+  }
 }

@@ -120,3 +120,43 @@ extern "C" __global__ void adamW(
     u.value[i] = value - learningRate * (step + u.weightDecay * value);
   }
 }
+
+// rows int32 [T] ← the column of the first of the largest of each row of x [T, V]; −1 where a number
+// is not finite. Grid: T, block: 1024.
+extern "C" __global__ void argmaxRows(int *rows, const Element *x, int width) {
+  beginKernel();
+  __shared__ float values[32];
+  __shared__ int columns[32];
+  x += (i64)blockIdx.x * width;
+  float best = -INFINITY_F;
+  int column = width;
+  bool isFinite = true;
+  for (int i = threadIdx.x; i < width; i += blockDim.x) {
+    const float v = toFloat(x[i]);
+    isFinite = isFinite && fabsf(v) < INFINITY_F;
+    if (v > best) {
+      best = v;
+      column = i;
+    }
+  }
+  // Of equal ones, the first.
+  const auto take = [&](float v, int c) {
+    if (v > best || (v == best && c < column)) {
+      best = v;
+      column = c;
+    }
+  };
+  for (int d = 16; d; d /= 2) {
+    const float v = __shfl_xor_sync(0xffffffffu, best, d);
+    const int c = __shfl_xor_sync(0xffffffffu, column, d);
+    take(v, c);
+  }
+  if (LANE == 0) {
+    values[threadIdx.x / 32] = best;
+    columns[threadIdx.x / 32] = column;
+  }
+  const bool allFinite = __syncthreads_and(isFinite);
+  if (threadIdx.x != 0) return;
+  for (int w = 0; w < blockDim.x / 32; w++) take(values[w], columns[w]);
+  rows[blockIdx.x] = allFinite ? column : -1;
+}

@@ -60,7 +60,7 @@ public struct InferenceBenchmark: Sendable {
       var generator = RandomGenerator(seed: 3)
       let times = (0..<tokens + 2).map { _ in
         let token = token(&generator)
-        return clock.measure { _ = step([token], states: &states).array() } / .seconds(1)
+        return clock.measure { _ = step([token], states: &states).logits.array() } / .seconds(1)
       }
       let median = times.dropFirst(2).sorted()[tokens / 2]
       let weights =

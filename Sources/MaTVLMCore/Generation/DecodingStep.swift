@@ -6,6 +6,14 @@ import MaTVLMTensor
 /// record work is shown the step once and repeats it: tokens and positions lie on the device at
 /// fixed places, and between steps only these are written.
 package struct DecodingStep {
+  /// What follows each sequence; it holds until the next step.
+  package struct Prediction {
+    /// [S, V], in the device's type of activations.
+    package let logits: Tensor
+    /// int32 [S]: the most likely token; −1 where a logit is not finite.
+    package let mostLikely: Tensor
+  }
+
   private let decoder: HybridDecoder
   private let segments: Segments
   /// int32 [S] each.
@@ -26,10 +34,9 @@ package struct DecodingStep {
   /// - Parameters:
   ///   - ids: the newest token of each sequence.
   ///   - states: moved on by one row; the same storage as in the call before.
-  /// - Returns: the logits that follow, float32 [S, V]; they hold until the next call.
   package mutating func callAsFunction(
     _ ids: [Int], states: inout [DecodingState]
-  ) -> Tensor {
+  ) -> Prediction {
     let room = states.compactMap(\.capacity).min() ?? .max
     let reached = states.map(\.position).max() ?? 0
     // Positions that the recorded step may come to: as far as caches have room.
@@ -43,26 +50,30 @@ package struct DecodingStep {
     }
     guard isWarm else {
       isWarm = reached < room
-      return logits(&states, past: furthest)
+      return prediction(&states, past: furthest)
     }
     if recorded == nil {
       var shown = states
-      recorded = tokens.backend.record { [logits(&shown, past: furthest)] }.map { ($0, room) }
+      let work = tokens.backend.record {
+        let shown = prediction(&shown, past: furthest)
+        return [shown.logits, shown.mostLikely]
+      }
+      recorded = work.map { ($0, room) }
     }
-    guard let work = recorded?.work else { return logits(&states, past: reached) }
+    guard let work = recorded?.work else { return prediction(&states, past: reached) }
     work.replay()
     for index in states.indices { states[index].advance() }
-    return work.outputs[0]
+    return Prediction(logits: work.outputs[0], mostLikely: work.outputs[1])
   }
 
   /// The step itself.
   /// - Parameter past: the most rows that any sequence has seen.
-  private func logits(_ states: inout [DecodingState], past: Int) -> Tensor {
+  private func prediction(_ states: inout [DecodingState], past: Int) -> Prediction {
     let layout = SequenceLayout(
       segments, positions: positions, past: Array(repeating: past, count: segments.count))
     let x = decoder.embedding(tokens)  // [S, D]
     let logits = decoder.head(decoder(x, layout, states: &states))  // [S, V]
-    return logits.dtype == .float32 ? logits : logits.backend.convert(logits, to: .float32)
+    return Prediction(logits: logits, mostLikely: logits.backend.argmaxRows(logits))
   }
 
   private func write(_ values: [Int], to tensor: Tensor) {

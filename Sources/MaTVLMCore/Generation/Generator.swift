@@ -108,8 +108,8 @@ private struct GenerationRun {
       decoded = active
     }
     var states = active.map { answers[$0].state }
-    let logits = decoding!(active.map { answers[$0].ids.last! }, states: &states)
-    return try keep(states, of: active, logits)
+    let prediction = decoding!(active.map { answers[$0].ids.last! }, states: &states)
+    return try keep(states, of: active, prediction.logits)
   }
 
   private mutating func logits(
@@ -127,7 +127,6 @@ private struct GenerationRun {
   ) throws -> [[Float]] {
     for (sequence, state) in zip(active, states) { answers[sequence].state = state }
     let values = logits.array()
-    try model.device.check()
     try model.device.check()
     let width = logits.shape.width
     return try states.indices.map { index in

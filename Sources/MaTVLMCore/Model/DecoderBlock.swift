@@ -9,16 +9,26 @@ public struct DecoderBlock: Layer {
 
   /// Whole sequences: x [T, D] → [T, D].
   package func callAsFunction(_ x: Tensor, _ layout: SequenceLayout) -> Tensor {
-    let n = norm(x)
-    return x + mixer(n, layout) + mlp(n)
+    run(x) { mixer.mix($0, layout) }
   }
 
   /// Sequences that go on: x [T, D] → [T, D].
   func callAsFunction(
     _ x: Tensor, _ layout: SequenceLayout, states: inout [MixerState]
   ) -> Tensor {
-    let n = norm(x)
-    return x + mixer(n, layout, states: &states) + mlp(n)
+    run(x) { mixer.mix($0, layout, states: &states) }
+  }
+
+  /// Everything that reads the norm is asked for at once, and so is everything that is added to the
+  /// stream: to a device that is two products, in between which `mix` moves information.
+  private func run(_ x: Tensor, _ mix: ([Tensor]) -> Tensor) -> Tensor {
+    let projected = linear(norm(x), mixer.inputProjections + [mlp.hiddenProjection])
+    let mixed = mix(Array(projected.dropLast()))
+    return addLinear(
+      x,
+      [
+        LinearTerm(mixed, mixer.outputProjection), LinearTerm(projected.last!, mlp.fc2.projection),
+      ])
   }
 
   public var parameters: [Parameter] { norm.parameters + mixer.parameters + mlp.parameters }

@@ -15,17 +15,41 @@ public enum Mixer: Layer {
     }
   }
 
-  /// Sequences that go on, one state for each segment: x [T, D] → [T, D].
-  func callAsFunction(
-    _ x: Tensor, _ layout: SequenceLayout, states: inout [MixerState]
+  /// The layers that read the block's normed rows.
+  var inputProjections: [Projection] {
+    switch self {
+    case .attention(let attention): attention.inputProjections
+    case .mamba(let mamba): [mamba.inputProjection.projection]
+    }
+  }
+
+  /// The layer that writes to the block's stream.
+  var outputProjection: Projection {
+    switch self {
+    case .attention(let attention): attention.output.projection
+    case .mamba(let mamba): mamba.outputProjection.projection
+    }
+  }
+
+  /// Whole sequences: what the input projections made → what the output projection takes.
+  func mix(_ projected: [Tensor], _ layout: SequenceLayout) -> Tensor {
+    switch self {
+    case .attention(let attention): attention.attend(projected, layout)
+    case .mamba(let mamba): mamba.mix(projected[0], layout)
+    }
+  }
+
+  /// Sequences that go on: as above, with one state for each segment.
+  func mix(
+    _ projected: [Tensor], _ layout: SequenceLayout, states: inout [MixerState]
   ) -> Tensor {
     switch self {
     case .attention(let attention):
       var caches = states.map(\.keyValues)
       defer { states = caches.map(MixerState.keyValues) }
-      return attention(x, layout, caches: &caches)
+      return attention.attend(projected, layout, caches: &caches)
     case .mamba(let mamba):
-      return mamba(x, layout, states: states.map(\.recurrent))
+      return mamba.mix(projected[0], layout, states: states.map(\.recurrent))
     }
   }
 

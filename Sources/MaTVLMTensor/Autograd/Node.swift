@@ -81,12 +81,17 @@ extension Tensor {
   }
 }
 
+/// Whether an operation on `inputs` is recorded.
+package func isRecorded(_ inputs: [Tensor?]) -> Bool {
+  Recording.isEnabled && inputs.contains { $0?.history != nil }
+}
+
 /// The values of one operation with several outputs, with their history.
 package func recordingOutputs(
   _ operation: StaticString, _ inputs: [Tensor?], _ outputs: [Tensor],
   pullback: @escaping Node.Pullback
 ) -> [Tensor] {
-  guard Recording.isEnabled, inputs.contains(where: { $0?.history != nil }) else { return outputs }
+  guard isRecorded(inputs) else { return outputs }
   let node = Node(
     operation, inputs: inputs.map { $0?.history }, outputs: outputs.count, pullback: pullback)
   return outputs.enumerated().map { index, value in

@@ -72,10 +72,14 @@ package protocol Backend: AnyObject, Sendable {
 
   /// x [T, I], weight [O, I], bias float32 [O] → x weightᵀ + bias [T, O]
   func linear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) -> Tensor
-  /// `linear` of the same rows with several matrices, as attention makes queries, keys and values.
-  func linears(_ x: Tensor, _ weights: [(weight: Tensor, bias: Tensor?)]) -> [Tensor]
+  /// The same rows through several layers: activation(x weightᵀ + bias) [T, O] for each.
+  func linear(_ x: Tensor, _ projections: [Projection]) -> [Tensor]
+  /// stream [T, O] + Σ x weightᵀ + bias over `terms`, none of which has an activation.
+  func addLinear(_ stream: Tensor, _ terms: [LinearTerm]) -> Tensor
   /// dy [T, O], weight [O, I] → dy weight [T, I]
   func linearInputGradient(_ dy: Tensor, _ weight: Tensor) -> Tensor
+  /// Σ dy weight [T, I] over `terms`, of which there is at least one.
+  func linearInputGradient(_ terms: [(dy: Tensor, weight: Tensor)]) -> Tensor
   /// dy [T, O], x [T, I] → dyᵀ x, float32 [O, I]
   func linearWeightGradient(_ dy: Tensor, _ x: Tensor) -> Tensor
 
@@ -124,6 +128,12 @@ package protocol Backend: AnyObject, Sendable {
     _ q: Tensor, keys: [Tensor], values: [Tensor], positions: Tensor,
     _ geometry: AttentionGeometry, _ segments: Segments
   ) -> Tensor
+  /// Attention of sequences that go on: rotates `rows.query` and `rows.key` as ``rotate`` does, adds
+  /// keys and values to the caches as ``appendRows`` does, and attends as ``cachedAttention`` does.
+  func cachedAttention(
+    appending rows: NewAttentionRows, keys: [Tensor], values: [Tensor],
+    _ geometry: AttentionGeometry, _ segments: Segments
+  ) -> Tensor
   /// silu(bias + Σ_k weight[c, k] · x[t − K + 1 + k, c]) within each segment, zeros (or `tails`)
   /// before its first row. x [T, C], weight float32 [C, 1, K], bias float32 [C] → [T, C].
   /// - Parameter tails: per segment the last K − 1 rows that came before, float32 [K − 1, C];
@@ -144,6 +154,13 @@ package protocol Backend: AnyObject, Sendable {
   func stateSpaceDualityGradient(
     _ dy: Tensor, _ inputs: StateSpaceInputs, _ geometry: StateSpaceGeometry, _ segments: Segments
   ) -> StateSpaceInputs
+  /// The middle of a Mamba-2 mixer for sequences that go on: ``causalConvolution``,
+  /// ``stateSpaceDuality`` and ``gatedRMSNorm`` of projected [T, z | x | B | C | Δ] → [T, H·P].
+  /// - Parameters: `tails` and `states`: one for each segment, moved on in place.
+  func mixer(
+    _ projected: Tensor, _ weights: MixerWeights, _ geometry: StateSpaceGeometry,
+    _ segments: Segments, tails: [Tensor], states: [Tensor]
+  ) -> Tensor
 
   // MARK: Losses
 
@@ -160,19 +177,14 @@ package protocol Backend: AnyObject, Sendable {
   /// exactly.
   func sumOfSquares(_ tensors: [Tensor]) -> Tensor
 
+  /// int32 [T]: the column of the first of the largest numbers of each row of x [T, V]; −1 where a
+  /// number is not finite.
+  func argmaxRows(_ x: Tensor) -> Tensor
+
   // MARK: Training
 
   /// One AdamW step; writes values and moments in place.
   func adamW(_ updates: [AdamWUpdate], _ step: AdamWStep)
-}
-
-extension Backend {
-  package var failure: (any Error)? { nil }
-  package var holdsQuantizedWeights: Bool { false }
-  package func linears(_ x: Tensor, _ weights: [(weight: Tensor, bias: Tensor?)]) -> [Tensor] {
-    weights.map { linear(x, $0.weight, $0.bias) }
-  }
-  package func record(_ body: () -> [Tensor]) -> (any RecordedWork)? { nil }
 }
 
 /// Work that a device keeps, to do it again with the same memory and other content.

@@ -8,6 +8,47 @@ public enum Activation: Sendable, Hashable {
   case silu
 }
 
+/// A linear layer as an operation takes it.
+public struct Projection: Sendable {
+  /// [O, I]
+  public let weight: Tensor
+  /// float32 [O]
+  public let bias: Tensor?
+  /// What is applied to x weightᵀ + bias.
+  public let activation: Activation?
+
+  public init(weight: Tensor, bias: Tensor?, activation: Activation? = nil) {
+    (self.weight, self.bias, self.activation) = (weight, bias, activation)
+  }
+}
+
+/// A linear layer with the rows x [T, I] that it reads.
+public struct LinearTerm: Sendable {
+  public let x: Tensor
+  public let projection: Projection
+
+  public init(_ x: Tensor, _ projection: Projection) { (self.x, self.projection) = (x, projection) }
+}
+
+/// Rows of attention that come after what is cached, as they leave their projections.
+package struct NewAttentionRows: Sendable {
+  /// [T, H·P]
+  package let query: Tensor
+  /// [T, G·P]
+  package let key: Tensor
+  /// [T, G·P]
+  package let value: Tensor
+  /// Cosines and sines: float32 [positions, rotary width].
+  package let table: Tensor
+  /// int32 [T]
+  package let positions: Tensor
+
+  package init(query: Tensor, key: Tensor, value: Tensor, table: Tensor, positions: Tensor) {
+    (self.query, self.key, self.value) = (query, key, value)
+    (self.table, self.positions) = (table, positions)
+  }
+}
+
 /// How query, key and value columns divide into heads.
 package struct AttentionGeometry: Sendable, Hashable {
   /// Query heads H.
@@ -58,6 +99,38 @@ package struct StateSpaceGeometry: Sendable, Hashable {
     self.headWidth = headWidth
     self.stateWidth = stateWidth
     self.chunk = chunk
+  }
+}
+
+extension StateSpaceGeometry {
+  /// Columns of a scan's inputs and of its output.
+  package var widths: (x: Int, b: Int, c: Int, output: Int) {
+    (groups * headWidth, groups * stateWidth, heads * stateWidth, heads * headWidth)
+  }
+}
+
+/// The parameters of the middle of a Mamba-2 mixer, all float32.
+package struct MixerWeights: Sendable {
+  /// [x | B | C, 1, K]
+  package let convolution: Tensor
+  /// [x | B | C]
+  package let convolutionBias: Tensor
+  /// [H], as are `aLog` and `skip`.
+  package let stepBias: Tensor
+  package let aLog: Tensor
+  package let skip: Tensor
+  /// [H·P]
+  package let norm: Tensor
+  /// Of the norm.
+  package let epsilon: Float
+
+  package init(
+    convolution: Tensor, convolutionBias: Tensor, stepBias: Tensor, aLog: Tensor, skip: Tensor,
+    norm: Tensor, epsilon: Float
+  ) {
+    (self.convolution, self.convolutionBias) = (convolution, convolutionBias)
+    (self.stepBias, self.aLog, self.skip) = (stepBias, aLog, skip)
+    (self.norm, self.epsilon) = (norm, epsilon)
   }
 }
 

@@ -22,14 +22,8 @@ public struct Linear: Layer {
     linear(x, weight.value, bias: bias?.value)
   }
 
-  /// The results of several layers for the same rows: x [T, I] → [T, Oᵢ] for each. Without gradients
-  /// they are one product.
-  public static func all(_ layers: [Linear], _ x: Tensor) -> [Tensor] {
-    let weights = layers.map { (weight: $0.weight.value, bias: $0.bias?.value) }
-    let tensors = [x] + weights.flatMap { [$0.weight, $0.bias].compactMap { $0 } }
-    guard tensors.allSatisfy({ $0.history == nil }) else { return layers.map { $0(x) } }
-    return x.backend.linears(x, weights)
-  }
+  /// The layer as an operation on several takes it.
+  public var projection: Projection { Projection(weight: weight.value, bias: bias?.value) }
 
   public var parameters: [Parameter] { [weight] + (bias.map { [$0] } ?? []) }
 

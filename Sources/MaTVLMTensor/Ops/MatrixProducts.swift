@@ -6,16 +6,62 @@
 ///   - bias: float32 [O]
 /// - Returns: [T, O]
 public func linear(_ x: Tensor, _ weight: Tensor, bias: Tensor? = nil) -> Tensor {
-  let y = x.backend.linear(x, weight, bias)
-  let (needsX, needsBias) = (x.history != nil, bias?.history != nil)
-  let frozen = weight.detached
+  linear(x, [Projection(weight: weight, bias: bias)])[0]
+}
+
+/// The same rows through several layers, which a device may compute as one product.
+///
+/// - Parameter x: [T, I]
+/// - Returns: activation(x Wᵀ + b) [T, O] for each layer.
+public func linear(_ x: Tensor, _ layers: [Projection]) -> [Tensor] {
+  let inputs = [x] + layers.map(\.weight) + layers.map(\.bias)
+  let count = inputs.count
+  guard isRecorded(inputs) else { return x.backend.linear(x, layers) }
+  // The gradient of an activation needs what went into it.
+  let plain = layers.map { Projection(weight: $0.weight.detached, bias: $0.bias?.detached) }
+  let needsX = x.history != nil
+  let needsBias = layers.map { $0.bias?.history != nil }
   // A frozen weight keeps no activation alive.
-  let savedX = weight.history != nil ? x.detached : nil
-  return y.recording("linear", [x, weight, bias]) { dy in
-    [
-      needsX ? dy.backend.linearInputGradient(dy, frozen) : nil,
-      savedX.map { dy.backend.linearWeightGradient(dy, $0).reshaped(frozen.shape) },
-      needsBias ? dy.backend.sumRows(dy) : nil,
-    ]
+  let needsWeight = layers.map { $0.weight.history != nil }
+  let savedX = needsWeight.contains(true) ? x.detached : nil
+  let outputs = recordingOutputs("linear", inputs, x.backend.linear(x.detached, plain)) { dys in
+    let terms = zip(dys, plain).compactMap { dy, layer in dy.map { (dy: $0, weight: layer.weight) }
+    }
+    guard let backend = terms.first?.dy.backend else { return Array(repeating: nil, count: count) }
+    return [needsX ? backend.linearInputGradient(terms) : nil]
+      + dys.indices.map { index in
+        guard needsWeight[index], let dy = dys[index], let savedX else { return nil }
+        return backend.linearWeightGradient(dy, savedX).reshaped(plain[index].weight.shape)
+      } + dys.indices.map { needsBias[$0] ? dys[$0].map(backend.sumRows) : nil }
+  }
+  return zip(outputs, layers).map { y, layer in layer.activation.map { activate(y, $0) } ?? y }
+}
+
+/// What several layers add to a stream, which a device may compute as one product.
+///
+/// - Parameters:
+///   - stream: [T, O]
+///   - terms: layers of O outputs with their inputs.
+/// - Returns: stream + Σ x Wᵀ + b [T, O]
+/// - Precondition: no layer has an activation.
+public func addLinear(_ stream: Tensor, _ terms: [LinearTerm]) -> Tensor {
+  require(
+    terms.allSatisfy { $0.projection.activation == nil }, "addLinear: a layer has an activation")
+  let layers = terms.map(\.projection)
+  let inputs = [stream] + terms.map(\.x) + layers.map(\.weight) + layers.map(\.bias)
+  guard isRecorded(inputs) else { return stream.backend.addLinear(stream, terms) }
+  let needsX = terms.map { $0.x.history != nil }
+  let needsBias = layers.map { $0.bias?.history != nil }
+  let savedX = terms.map { $0.projection.weight.history != nil ? $0.x.detached : nil }
+  let weights = layers.map(\.weight.detached)
+  return stream.backend.addLinear(stream, terms).recording("addLinear", inputs) { dy in
+    let backend = dy.backend
+    return [dy]
+      + weights.indices.map {
+        needsX[$0] ? backend.linearInputGradient(dy, weights[$0]) : nil
+      }
+      + zip(savedX, weights).map { x, weight in
+        x.map { backend.linearWeightGradient(dy, $0).reshaped(weight.shape) }
+      } + needsBias.map { $0 ? backend.sumRows(dy) : nil }
   }
 }

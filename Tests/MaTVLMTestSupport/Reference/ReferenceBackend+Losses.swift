@@ -41,6 +41,15 @@ extension ReferenceBackend {
       biasGradient: request.wantsBiasGradient ? wished.bias : nil)
   }
 
+  package func argmaxRows(_ x: Tensor) -> Tensor {
+    let values = floats(x, [x.shape.rows, x.shape.width], "argmaxRows: x")
+    let columns = (0..<x.shape.rows).map { index in
+      let row = Array(values.row(index))
+      return row.allSatisfy(\.isFinite) ? row.firstIndex(of: row.max()!)! : -1
+    }
+    return Tensor(indices: columns, on: Device(self))
+  }
+
   /// rows weightᵀ + bias [T, V], in double precision.
   private func logits(_ head: VocabularyHead, _ count: Int, _ vocabulary: Int) -> Grid {
     let width = head.weight.shape.width

@@ -20,7 +20,11 @@ struct FloatRows: Sendable {
 /// A product cut into items whose bounds follow from shapes; each is made by one thread.
 struct ProductWork: Sendable {
   let items: Int
-  let body: @Sendable (Int) -> Void
+  let y: FloatRows
+  /// What becomes of an item as soon as it is made.
+  var activation: Activation?
+  /// Makes an item; returns which part of y it is.
+  let body: @Sendable (Int) -> (rows: Range<Int>, columns: Range<Int>)
 }
 
 extension CPUBackend {
@@ -31,23 +35,28 @@ extension CPUBackend {
   }
 
   /// Small products have few pieces each, and quantised ones round the rows: both are done together.
-  package func linears(_ x: Tensor, _ weights: [(weight: Tensor, bias: Tensor?)]) -> [Tensor] {
-    let results = weights.map { product(of: x, $0.weight, $0.bias) }
-    let types = Set(weights.map(\.weight.dtype))
+  package func linear(_ x: Tensor, _ projections: [Projection]) -> [Tensor] {
+    let results = projections.map { product(of: x, $0.weight, $0.bias) }
     let rows = FloatRows(x)
+    let types = Set(projections.map(\.weight.dtype))
+    let make: (Projection, FloatRows) -> ProductWork
     if types.count == 1, case .quantized(let quantization)? = types.first {
       let rounded = RoundedRows(rows, quantization, on: self)
-      run(
-        zip(weights, results).map {
-          quantizedWork(rounded, $0.weight, $0.bias, into: FloatRows($1))
-        })
+      make = { self.quantizedWork(rounded, $0.weight, $0.bias, into: $1) }
     } else if x.shape.rows <= Self.fewRows, types.allSatisfy(\.isFloatingPoint) {
-      run(zip(weights, results).map { fewWork(rows, $0.weight, $0.bias, into: FloatRows($1)) })
+      make = { self.fewWork(rows, $0.weight, $0.bias, into: $1) }
     } else {
-      for (weight, y) in zip(weights, results) {
-        multiply(rows, weight.weight, weight.bias, into: FloatRows(y))
+      return zip(projections, results).map { layer, y in
+        multiply(rows, layer.weight, layer.bias, into: FloatRows(y))
+        return layer.activation.map { activate(y, $0) } ?? y
       }
     }
+    run(
+      zip(projections, results).map { layer, y in
+        var work = make(layer, FloatRows(y))
+        work.activation = layer.activation
+        return work
+      })
     return results
   }
 
@@ -186,7 +195,7 @@ extension CPUBackend {
   ) -> ProductWork {
     let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
     let grain = max(4, 2 * Self.elementGrain / max(1, inputs) / 4 * 4)
-    return ProductWork(items: (outputs + grain - 1) / grain) { [self] item in
+    return ProductWork(items: (outputs + grain - 1) / grain, y: y) { [self] item in
       let range = item * grain..<min(outputs, (item + 1) * grain)
       let (first, count) = (range.lowerBound * inputs, Int64(range.count))
       let part = bias.map { UnsafePointer($0.floats + range.lowerBound) }
@@ -203,6 +212,7 @@ extension CPUBackend {
         kernels.matrix.float_row_products(
           x.row(0), rows, weight.floats + first, width, part, count, result, stride)
       }
+      return (0..<x.count, range)
     }
   }
 
@@ -213,7 +223,13 @@ extension CPUBackend {
     let ends = starts
     parallel(ends[works.count]) { item in
       let index = ends.dropFirst().firstIndex { item < $0 }! - 1
-      works[index].body(item - ends[index])
+      let work = works[index]
+      let (rows, columns) = work.body(item - ends[index])
+      guard let kernel = work.activation.map(activationKernel) else { return }
+      for row in rows {
+        let part = work.y.row(row) + columns.lowerBound
+        kernel(part, part, Int64(columns.count))
+      }
     }
   }
 

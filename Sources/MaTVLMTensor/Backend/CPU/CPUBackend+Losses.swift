@@ -12,6 +12,18 @@ extension CPUBackend {
     return walk.result
   }
 
+  package func argmaxRows(_ x: Tensor) -> Tensor {
+    let (rows, width) = (x.shape.rows, x.shape.width)
+    let columns = Tensor(uninitialized: [rows], .int32, on: self)
+    for row in 0..<rows {
+      let values = UnsafeBufferPointer(start: x.floats + row * width, count: width)
+      var best = 0
+      for (column, value) in values.enumerated() where value > values[best] { best = column }
+      columns.int32s[row] = values.allSatisfy(\.isFinite) ? Int32(best) : -1
+    }
+    return columns
+  }
+
   package func distance(
     _ x: Tensor, _ target: Tensor, _ segments: Segments, weights: Tensor
   ) -> (norms: Tensor, gradient: Tensor) {

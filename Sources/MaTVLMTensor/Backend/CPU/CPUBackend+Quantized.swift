@@ -123,15 +123,19 @@ extension CPUBackend {
     let step = max(2, (1 << 18) / max(1, matrix.layout.codesShape.width) / 2 * 2)
     let pieces = (matrix.layout.panels + step - 1) / step
     let blocks = (x.count + Self.rowBlock - 1) / Self.rowBlock
-    return ProductWork(items: pieces * blocks) { [self] item in
+    return ProductWork(items: pieces * blocks, y: y) { [self] item in
       let row = item / pieces * Self.rowBlock
       let panel = item % pieces * step
+      let first = panel * QuantizedLayout.panelRows
+      let height = min(Self.rowBlock, x.count - row)
+      let width = min(step, matrix.layout.panels - panel)
       var rows = x.kernelArgument(from: row)
       var argument = matrix.kernelArgument
       kernels.quantized.products(
-        &rows, Int64(min(Self.rowBlock, x.count - row)), &argument, Int64(panel),
-        Int64(min(step, matrix.layout.panels - panel)), bias.map { UnsafePointer($0.floats) },
-        y.row(row) + panel * QuantizedLayout.panelRows, Int64(matrix.outputs))
+        &rows, Int64(height), &argument, Int64(panel), Int64(width),
+        bias.map { UnsafePointer($0.floats) }, y.row(row) + first, Int64(matrix.outputs))
+      let end = min(matrix.outputs, first + width * QuantizedLayout.panelRows)
+      return (row..<row + height, first..<end)
     }
   }
 }

@@ -88,6 +88,15 @@ extension OperationCase {
       let extent = AttentionExtent(
         lengths: [], heads: heads, keyValueHeads: keyValueHeads, headWidth: headWidth)
       return OperationCase(name, .chain) { inputs in decoded(extent, &inputs) }
+    }
+    + [(4, 2, 16, 8), (2, 2, 80, 32), (3, 1, 72, 2)].map {
+      heads, keyValueHeads, headWidth, rotary in
+      let name =
+        "cachedAttention appending, \(heads)/\(keyValueHeads) heads of \(headWidth), "
+        + "\(rotary) of them turned"
+      let extent = AttentionExtent(
+        lengths: [], heads: heads, keyValueHeads: keyValueHeads, headWidth: headWidth)
+      return OperationCase(name, .chain) { inputs in appended(extent, rotary: rotary, &inputs) }
     } + [
       OperationCase("appendRows", .exact) { inputs in
         let segments = Segments([3, 0, 4])
@@ -98,6 +107,29 @@ extension OperationCase {
         return caches.enumerated().map { .activation("cache \($0)", $1) }
       }
     ]
+
+  private static func appended(
+    _ extent: AttentionExtent, rotary: Int, _ inputs: inout CaseInputs
+  ) -> [CaseOutput] {
+    let capacities = [90, 300]
+    let keys = capacities.map { inputs.emptyCache([$0, extent.keyWidth]) }
+    let values = capacities.map { inputs.emptyCache([$0, extent.keyWidth]) }
+    let table = inputs.vector([300, rotary])
+    var filled = [0, 0]
+    return ([[1, 1], [40, 270]] + pieces).map { lengths in
+      let segments = Segments(lengths)
+      let rows = NewAttentionRows(
+        query: inputs.activations([segments.rows, extent.queryWidth]),
+        key: inputs.activations([segments.rows, extent.keyWidth]),
+        value: inputs.activations([segments.rows, extent.keyWidth]), table: table,
+        positions: inputs.indices(
+          zip(filled, lengths).flatMap { start, length in Array(start..<start + length) }))
+      let output = inputs.backend.cachedAttention(
+        appending: rows, keys: keys, values: values, extent.geometry(isCausal: true), segments)
+      filled = zip(filled, lengths).map(+)
+      return .activation("after \(filled)", output)
+    }
+  }
 
   private static func decoded(
     _ extent: AttentionExtent, _ inputs: inout CaseInputs

@@ -116,6 +116,21 @@ extension OperationCase {
       }
     ]
 
+  /// Ties, numbers that are not finite, and rows longer than a block of threads.
+  static let argmaxima: [OperationCase] = [1, 5, 33, 1023, 5000].map { width in
+    OperationCase("argmaxRows of \(width)", .exact) { inputs in
+      var values = (0..<6 * width).map { (index: Int) -> Double in
+        let (row, column) = (index / width, index % width)
+        return Double((7 * column + 3 * row) % 11) - 20
+      }
+      values[width + width / 2] = .nan
+      values[2 * width + width - 1] = .infinity
+      let type = inputs.backend.activationType
+      let x = inputs.fixed(values, [6, width], type)
+      return [.stored("columns", inputs.backend.argmaxRows(x), .int32)]
+    }
+  }
+
   private static func apart(
     _ x: Tensor, _ target: Tensor, _ segments: Segments, _ inputs: inout CaseInputs
   ) -> [CaseOutput] {

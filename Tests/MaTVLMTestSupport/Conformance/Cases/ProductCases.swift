@@ -2,7 +2,7 @@ import MaTVLMTensor
 
 extension OperationCase {
   static let products: [OperationCase] =
-    weighted + quantized + together + weightGradients + [patches]
+    weighted + quantized + quantizedTogether + weightGradients + [patches] + together
 
   private struct Extent {
     let rows, inputs, outputs: Int
@@ -58,24 +58,22 @@ extension OperationCase {
     }
   }
 
-  private static let together = [1, 5, 70].flatMap { rows in
+  private static let quantizedTogether = [1, 5, 70].flatMap { rows in
     [
-      [DType.bfloat16, .bfloat16, .bfloat16], [.float32, .float16],
-      [.quantized(Quantization(.int8)), .quantized(Quantization(.int8))],
-      [.quantized(Quantization(.int4)), .float32],
+      [DType.quantized(Quantization(.int8)), .quantized(Quantization(.int8))],
+      [.quantized(Quantization(.int4)), .quantized(Quantization(.int4)), .float32],
     ].map { types in
       OperationCase(
-        "linears of \(rows) rows by \(types)", .roundedRows,
-        isQuantized: !types.allSatisfy(\.isFloatingPoint)
+        "linear of \(rows) rows by several: \(types)", .roundedRows, isQuantized: true
       ) { inputs in
         let x = inputs.activations([rows, 97])
-        let weights = types.enumerated().map { index, type in
-          (
+        let layers = types.enumerated().map { index, type in
+          Projection(
             weight: inputs.matrix(40 + 33 * index, 97, type),
-            bias: index == 1 ? nil : inputs.vector([40 + 33 * index])
-          )
+            bias: index == 1 ? nil : inputs.vector([40 + 33 * index]),
+            activation: index == 1 ? .geluTanh : nil)
         }
-        return inputs.backend.linears(x, weights).enumerated().map {
+        return inputs.backend.linear(x, layers).enumerated().map {
           .activation("product \($0)", $1)
         }
       }
@@ -91,6 +89,45 @@ extension OperationCase {
       let x = inputs.activations([extent.rows, extent.inputs])
       return [.float32("dyᵀ x", inputs.backend.linearWeightGradient(dy, x))]
     }
+  }
+
+  /// Several layers at once: rows, what they read, and the widths they make.
+  private static let together: [OperationCase] = [
+    (0, [24, 48], [17, 5]), (1, [24, 48], [17, 5, 64, 9, 33]), (1, [128, 512], [128, 128, 512]),
+    (1, [2560, 10240], [96, 65]), (1, [33], [7, 9]), (3, [256, 1024], [129, 40]),
+    (4, [2600], [31]), (37, [80, 160], [65, 24]),
+  ].flatMap { rows, inputs, outputs in
+    let name = "[\(rows)] rows, \(inputs) to \(outputs)"
+    return [
+      OperationCase("linear together, \(name)", .sum) { made in
+        let x = made.activations([rows, inputs[0]])
+        let activations: [Activation?] = [nil, .geluTanh, .gelu, nil, .silu]
+        let layers = outputs.enumerated().map { index, width in
+          Projection(
+            weight: made.matrix(width, inputs[0], index == 1 ? .float32 : .bfloat16),
+            bias: index == 2 ? nil : made.vector([width]), activation: activations[index])
+        }
+        return made.backend.linear(x, layers).enumerated().map { .activation("y\($0)", $1) }
+      },
+      OperationCase("addLinear, \(name)", .sum) { made in
+        let width = outputs[0]
+        let stream = made.activations([rows, width])
+        let terms = inputs.enumerated().map { index, columns in
+          LinearTerm(
+            made.activations([rows, columns]),
+            Projection(
+              weight: made.matrix(width, columns, .bfloat16),
+              bias: index == 0 ? made.vector([width]) : nil))
+        }
+        return [.activation("y", made.backend.addLinear(stream, terms))]
+      },
+      OperationCase("linearInputGradient together, \(name)", .sum) { made in
+        let terms = outputs.map { width in
+          (dy: made.activations([rows, width]), weight: made.matrix(width, inputs[0], .bfloat16))
+        }
+        return [.activation("dx", made.backend.linearInputGradient(terms))]
+      },
+    ]
   }
 
   /// A convolution's kernel is used as a matrix: all its dimensions but the first are columns.

@@ -69,6 +69,36 @@ extension OperationCase {
   }
 }
 
+extension OperationCase {
+  /// The whole middle of a mixer, its states carried over prompts in pieces and single rows.
+  static let mixers: [OperationCase] = [(2, 2, 80, 4), (3, 3, 16, 4), (4, 2, 16, 4), (1, 1, 6, 3)]
+    .map { heads, groups, width, taps in
+      let geometry = StateSpaceGeometry(
+        heads: heads, groups: groups, headWidth: width, stateWidth: width, chunk: 16)
+      return OperationCase("mixer, \(geometry.text), \(taps) taps", .chain) { inputs in
+        let widths = geometry.widths
+        let channels = widths.x + widths.b + widths.c
+        let weights = MixerWeights(
+          convolution: inputs.vector([channels, 1, taps], deviation: 0.5),
+          convolutionBias: inputs.vector([channels]), stepBias: inputs.vector([heads]),
+          aLog: inputs.vector([heads], mean: 0.5), skip: inputs.vector([heads], mean: 1),
+          norm: inputs.vector([widths.output], mean: 1), epsilon: 1e-5)
+        let states = (0..<2).map { _ in inputs.state([heads, width, width]) }
+        let tails = (0..<2).map { _ in inputs.state([taps - 1, channels]) }
+        return [[5, 3], [1, 1], [1, 1], [0, 1], [1, 20], [1, 1]].flatMap { lengths in
+          let segments = Segments(lengths)
+          let projected = inputs.activations([segments.rows, widths.output + channels + heads])
+          let y = inputs.backend.mixer(
+            projected, weights, geometry, segments, tails: tails, states: states)
+          return [CaseOutput.activation("y of \(lengths)", y)]
+            + (states + tails).enumerated().map { index, state in
+              .float32("state \(index) after \(lengths)", inputs.copy(state))
+            }
+        }
+      }
+    }
+}
+
 extension StateSpaceGeometry {
   fileprivate var text: String {
     "\(heads)/\(groups) heads of \(headWidth) by \(stateWidth), chunk \(chunk)"

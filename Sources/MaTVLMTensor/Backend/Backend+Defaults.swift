@@ -1,0 +1,74 @@
+/// What a device need not say: it has nothing to gain from doing these at once.
+extension Backend {
+  package var failure: (any Error)? { nil }
+  package var holdsQuantizedWeights: Bool { false }
+  package func record(_ body: () -> [Tensor]) -> (any RecordedWork)? { nil }
+
+  package func linear(_ x: Tensor, _ projections: [Projection]) -> [Tensor] {
+    projections.map { layer in
+      let y = linear(x, layer.weight, layer.bias)
+      return layer.activation.map { activate(y, $0) } ?? y
+    }
+  }
+
+  package func addLinear(_ stream: Tensor, _ terms: [LinearTerm]) -> Tensor {
+    terms.reduce(stream) { add($0, linear($1.x, $1.projection.weight, $1.projection.bias)) }
+  }
+
+  package func linearInputGradient(_ terms: [(dy: Tensor, weight: Tensor)]) -> Tensor {
+    terms.dropFirst().reduce(linearInputGradient(terms[0].dy, terms[0].weight)) {
+      add($0, linearInputGradient($1.dy, $1.weight))
+    }
+  }
+
+  package func mixer(
+    _ projected: Tensor, _ weights: MixerWeights, _ geometry: StateSpaceGeometry,
+    _ segments: Segments, tails: [Tensor], states: [Tensor]
+  ) -> Tensor {
+    mixerByParts(projected, weights, geometry, segments, tails: tails, states: states)
+  }
+
+  /// What ``mixer`` means; a device falls back on it where its own way has limits.
+  package func mixerByParts(
+    _ projected: Tensor, _ weights: MixerWeights, _ geometry: StateSpaceGeometry,
+    _ segments: Segments, tails: [Tensor], states: [Tensor]
+  ) -> Tensor {
+    let widths = geometry.widths
+    let parts = splitColumns(
+      projected, [widths.output, widths.x + widths.b + widths.c, geometry.heads])  // z, xBC, Δ
+    let convolved = causalConvolution(
+      parts[1], weights.convolution, weights.convolutionBias, segments, tails: tails)
+    let xBC = splitColumns(convolved, [widths.x, widths.b, widths.c])
+    let y = stateSpaceDuality(
+      StateSpaceInputs(
+        x: xBC[0], b: xBC[1], c: xBC[2], dt: parts[2], dtBias: weights.stepBias,
+        aLog: weights.aLog, d: weights.skip),
+      geometry, segments, states: states)
+    return gatedRMSNorm(
+      y, gate: parts[0], weights.norm, groupWidth: geometry.headWidth, epsilon: weights.epsilon)
+  }
+
+  package func cachedAttention(
+    appending rows: NewAttentionRows, keys: [Tensor], values: [Tensor],
+    _ geometry: AttentionGeometry, _ segments: Segments
+  ) -> Tensor {
+    appendThenAttend(rows, keys: keys, values: values, geometry, segments)
+  }
+
+  /// What ``cachedAttention(appending:keys:values:_:_:)`` means; a device falls back on it where its
+  /// own way has limits.
+  package func appendThenAttend(
+    _ rows: NewAttentionRows, keys: [Tensor], values: [Tensor], _ geometry: AttentionGeometry,
+    _ segments: Segments
+  ) -> Tensor {
+    func rotated(_ x: Tensor, heads: Int) -> Tensor {
+      rotate(x, rows.table, positions: rows.positions, heads: heads, inverse: false)
+    }
+    let k = rotated(rows.key, heads: geometry.keyValueHeads)
+    appendRows(k, to: keys, positions: rows.positions, segments)
+    appendRows(rows.value, to: values, positions: rows.positions, segments)
+    return cachedAttention(
+      rotated(rows.query, heads: geometry.heads), keys: keys, values: values,
+      positions: rows.positions, geometry, segments)
+  }
+}
