@@ -25,9 +25,10 @@ let package = Package(
     .target(name: "CImageCodecs", dependencies: ["CJPEG", "CPNG"]),
     .target(name: "CMaTVLMKernels"),
 
-    // Text and pictures: no tensors.
+    // Text, pictures, benchmarks: no tensors.
     .target(name: "MaTVLMText"),
     .target(name: "MaTVLMImages", dependencies: ["CImageCodecs"]),
+    .target(name: "MaTVLMEvaluation", dependencies: ["MaTVLMText", "MaTVLMImages"]),
 
     // Tensors, gradients, devices, files; and the siblings that build on them.
     .target(name: "MaTVLMTensor", dependencies: ["CMaTVLMKernels", "COpenBLAS", "CLAPACKE"]),
@@ -45,7 +46,7 @@ let package = Package(
       name: "MaTVLMCore",
       dependencies: [
         "MaTVLMText", "MaTVLMImages", "MaTVLMTensor", "MaTVLMTransformer", "MaTVLMMamba",
-        "MaTVLMDistillation", "MaTVLMShapes",
+        "MaTVLMDistillation", "MaTVLMShapes", "MaTVLMEvaluation",
       ]),
     .executableTarget(
       name: "matvlm",
@@ -57,6 +58,8 @@ let package = Package(
     .target(
       name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor", "CMaTVLMKernels"],
       path: "Tests/MaTVLMTestSupport", resources: [.copy("Golden")]),
+    // For tests of a program that is used at a terminal.
+    .target(name: "CPseudoTerminal", path: "Tests/CPseudoTerminal"),
     // Run on a machine with an NVIDIA card by Scripts/gpu-check.
     .executableTarget(
       name: "matvlm-gpu-check", dependencies: ["MaTVLMCore", "MaTVLMCUDA", "MaTVLMTestSupport"],
@@ -72,6 +75,9 @@ let package = Package(
       name: "MaTVLMImagesTests", dependencies: ["MaTVLMImages", "MaTVLMTestSupport"],
       resources: [.copy("Fixtures")]),
     .testTarget(
+      name: "MaTVLMEvaluationTests", dependencies: ["MaTVLMEvaluation", "MaTVLMTestSupport"],
+      resources: [.copy("Fixtures")]),
+    .testTarget(
       name: "MaTVLMTransformerTests", dependencies: ["MaTVLMTransformer", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMMambaTests", dependencies: ["MaTVLMMamba", "MaTVLMTestSupport"]),
     .testTarget(
@@ -79,6 +85,7 @@ let package = Package(
     .testTarget(name: "MaTVLMShapesTests", dependencies: ["MaTVLMShapes", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMCUDATests", dependencies: ["MaTVLMCUDA", "MaTVLMTestSupport"]),
     .testTarget(name: "MaTVLMCoreTests", dependencies: ["MaTVLMCore", "MaTVLMTestSupport"]),
-    .testTarget(name: "matvlmTests", dependencies: ["matvlm", "MaTVLMTestSupport"]),
+    .testTarget(
+      name: "matvlmTests", dependencies: ["matvlm", "CPseudoTerminal", "MaTVLMTestSupport"]),
   ]
 )

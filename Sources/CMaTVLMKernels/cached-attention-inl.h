@@ -1,6 +1,19 @@
 // Decoding: one query row against many cached keys. Bound by memory, so every key and value is
 // read once, in the order in which it lies, for all query heads that share it.
 
+// A vector of a cached row, from element `at` on.
+INLINE vf cache_load(const void *rows, ptrdiff_t at, const int is_bf16) {
+  return is_bf16 ? vf_from_bf16(vh_load((const uint16_t *)rows + at))
+                 : vf_load((const float *)rows + at);
+}
+
+// All of a cached row's last LANES columns, the row beginning at element `at`.
+INLINE vf cache_load_last(const void *rows, ptrdiff_t at, ptrdiff_t width, const int is_bf16) {
+  if (width >= LANES) return cache_load(rows, at + width - LANES, is_bf16);
+  return is_bf16 ? vf_from_bf16(vh_load_some((const uint16_t *)rows + at, width))
+                 : vf_load_part((const float *)rows + at, width);
+}
+
 // A row's last LANES columns, less those that whole vectors cover: zeros there.
 INLINE vf load_end(const float *row, ptrdiff_t width) {
   const ptrdiff_t rest = width % LANES;
@@ -20,36 +33,40 @@ INLINE void store_last(float *row, vf v, ptrdiff_t width) {
 
 enum { KEYS_AT_ONCE = 4 };
 
-// scores[i] = query · key i, for `count` keys.
-INLINE void score_keys(const int count, const float *query, const float *keys, ptrdiff_t stride,
-                       ptrdiff_t width, float *scores, float scale) {
+// scores[i] = query · key i, for `count` keys, the first at element `at`.
+INLINE void score_keys(const int count, const float *query, const void *keys, ptrdiff_t at,
+                       ptrdiff_t stride, ptrdiff_t width, float *scores, float scale,
+                       const int is_bf16) {
   vf sum[KEYS_AT_ONCE];
   for (int i = 0; i < count; i++) sum[i] = vf_set(0);
   ptrdiff_t j = 0;
   for (; j + LANES <= width; j += LANES) {
     const vf q = vf_load(query + j);
-    for (int i = 0; i < count; i++) sum[i] += q * vf_load(keys + i * stride + j);
+    for (int i = 0; i < count; i++) sum[i] += q * cache_load(keys, at + i * stride + j, is_bf16);
   }
   if (j < width) {
     const vf q = load_end(query, width);
-    for (int i = 0; i < count; i++) sum[i] += q * load_last(keys + i * stride, width);
+    for (int i = 0; i < count; i++)
+      sum[i] += q * cache_load_last(keys, at + i * stride, width, is_bf16);
   }
   for (int i = 0; i < count; i++) scores[i] = vf_sum(sum[i]) * scale;
 }
 
-// output += Σ weights[i] · value i. The last vector overlaps whole ones; it is computed from what
+// output += Σ weights[i] · value i, the first at element `at`. The last vector overlaps whole ones; it is computed from what
 // they were, to the same values.
-INLINE void add_values(const int count, const float *weights, const float *values,
-                       ptrdiff_t stride, ptrdiff_t width, float *output) {
+INLINE void add_values(const int count, const float *weights, const void *values, ptrdiff_t at,
+                       ptrdiff_t stride, ptrdiff_t width, float *output, const int is_bf16) {
   vf last = load_last(output, width);
   ptrdiff_t j = 0;
   for (; j + LANES <= width; j += LANES) {
     vf sum = vf_load(output + j);
-    for (int i = 0; i < count; i++) sum += weights[i] * vf_load(values + i * stride + j);
+    for (int i = 0; i < count; i++)
+      sum += weights[i] * cache_load(values, at + i * stride + j, is_bf16);
     vf_store(output + j, sum);
   }
   if (j == width) return;
-  for (int i = 0; i < count; i++) last += weights[i] * load_last(values + i * stride, width);
+  for (int i = 0; i < count; i++)
+    last += weights[i] * cache_load_last(values, at + i * stride, width, is_bf16);
   store_last(output, last, width);
 }
 
@@ -68,16 +85,19 @@ static void soften_row(float *scores, ptrdiff_t count, float *largest, float *su
   *sum = vf_sum(total);
 }
 
-static void attend_row(const struct matvlm_attention_row *a, float *scores) {
+INLINE void attend_cached_row(const struct matvlm_attention_row *a, float *scores,
+                              const int is_bf16) {
   const ptrdiff_t width = a->width, stride = a->key_stride, heads = a->key_heads * a->group;
   const ptrdiff_t whole = a->keys_count / KEYS_AT_ONCE * KEYS_AT_ONCE;
   for (ptrdiff_t k = 0; k < a->keys_count; k += k < whole ? KEYS_AT_ONCE : 1)
     for (ptrdiff_t h = 0; h < heads; h++) {
       const float *query = a->queries + h * width;
-      const float *keys = a->keys + k * stride + h / a->group * width;
+      const ptrdiff_t at = k * stride + h / a->group * width;
       float *to = scores + h * MATVLM_KEY_RANGE + k;
-      if (k < whole) score_keys(KEYS_AT_ONCE, query, keys, stride, width, to, a->scale);
-      else score_keys(1, query, keys, stride, width, to, a->scale);
+      if (k < whole)
+        score_keys(KEYS_AT_ONCE, query, a->keys, at, stride, width, to, a->scale, is_bf16);
+      else
+        score_keys(1, query, a->keys, at, stride, width, to, a->scale, is_bf16);
     }
   for (ptrdiff_t h = 0; h < heads; h++)
     soften_row(scores + h * MATVLM_KEY_RANGE, a->keys_count, a->largest + h, a->sum + h);
@@ -85,11 +105,20 @@ static void attend_row(const struct matvlm_attention_row *a, float *scores) {
   for (ptrdiff_t k = 0; k < a->keys_count; k += k < whole ? KEYS_AT_ONCE : 1)
     for (ptrdiff_t h = 0; h < heads; h++) {
       const float *weights = scores + h * MATVLM_KEY_RANGE + k;
-      const float *values = a->values + k * stride + h / a->group * width;
+      const ptrdiff_t at = k * stride + h / a->group * width;
       float *to = a->output + h * width;
-      if (k < whole) add_values(KEYS_AT_ONCE, weights, values, stride, width, to);
-      else add_values(1, weights, values, stride, width, to);
+      if (k < whole)
+        add_values(KEYS_AT_ONCE, weights, a->values, at, stride, width, to, is_bf16);
+      else
+        add_values(1, weights, a->values, at, stride, width, to, is_bf16);
     }
+}
+
+static void attend_row(const struct matvlm_attention_row *a, float *scores) {
+  if (a->is_bf16)
+    attend_cached_row(a, scores, 1);
+  else
+    attend_cached_row(a, scores, 0);
 }
 
 static void merge_ranges(const float *largest, const float *sum, const float *output,

@@ -66,7 +66,7 @@ extension CUDABackend {
 
   /// Whether all of `weights` have been read before by a kernel that waited for all work before it,
   /// and not been written since: then a kernel may read them while others still run.
-  private func settle(_ weights: [Tensor]) -> Bool {
+  func settle(_ weights: [Tensor]) -> Bool {
     settled.withLock { settled in
       weights.reduce(true) { known, weight in
         !settled.insert(weight.address).inserted && known

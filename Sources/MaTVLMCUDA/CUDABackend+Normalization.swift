@@ -9,7 +9,12 @@ extension CUDABackend {
     let tensors: [KernelArgument] = [.tensor(y), .tensor(x), .tensor(weight), .tensor(bias)]
     let lanes = 16 / x.dtype.byteCount
     let keptPacks = 12  // KEPT of norms.cu, for each of 32 lanes
-    if width % lanes == 0, width <= 32 * keptPacks * lanes {
+    if rows <= 32, width % lanes == 0, width <= 1024 * lanes {
+      launch(
+        KernelSource(.norms, x.dtype), "layerNormOfBlock", grid: Grid(rows),
+        block: (width / lanes + 31) / 32 * 32, overlaps: settle([weight, bias]),
+        tensors + [.int32(width), .float(epsilon)])
+    } else if width % lanes == 0, width <= 32 * keptPacks * lanes {
       launch(
         .norms, "layerNormOfWarp", x.dtype, grid: Grid((rows + 7) / 8),
         tensors + [.int32(rows), .int32(width), .float(epsilon)])

@@ -1,4 +1,5 @@
 @_exported import MaTVLMDistillation
+@_exported import MaTVLMEvaluation
 @_exported import MaTVLMImages
 @_exported import MaTVLMMamba
 @_exported import MaTVLMShapes

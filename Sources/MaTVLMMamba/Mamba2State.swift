@@ -15,7 +15,8 @@ public struct Mamba2State: Sendable {
       [configuration.heads, configuration.stateWidth, configuration.stateWidth], on: device)
   }
 
-  private init(tail: Tensor, state: Tensor) { (self.tail, self.state) = (tail, state) }
+  /// A state that was kept elsewhere: `tail` [K − 1, 2 · shared + inner], `state` [H, P, N].
+  package init(tail: Tensor, state: Tensor) { (self.tail, self.state) = (tail, state) }
 
   /// Bytes of device memory held.
   public var byteCount: Int { 4 * (tail.shape.count + state.shape.count) }

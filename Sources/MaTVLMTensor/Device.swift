@@ -12,6 +12,9 @@ public struct Device: Sendable, Hashable, CustomStringConvertible {
 
   public var description: String { backend.name }
 
+  /// The types that keys and values of sequences that go on may have.
+  public var cacheTypes: [DType] { backend.cacheTypes }
+
   /// Waits for nothing, but says whether the device still works. Call it after reading a result that
   /// matters (a loss, a token) and before keeping anything that was computed.
   /// - Throws: what made the device fail: it ran out of memory, the card was lost, a kernel did not

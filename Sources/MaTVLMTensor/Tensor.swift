@@ -61,6 +61,13 @@ public struct Tensor: Sendable {
     return Tensor(storage, shape, dtype).recording("reshaped", [self]) { [$0.reshaped(extent)] }
   }
 
+  /// The first rows, in the same memory.
+  /// - Precondition: there are as many, and the tensor has no history.
+  package func firstRows(_ count: Int) -> Tensor {
+    require(history == nil && count <= shape.rows, "firstRows: \(count) of \(shape)")
+    return Tensor(storage, Shape([count] + shape.dimensions.dropFirst()), dtype)
+  }
+
   /// The values as float32 on the host.
   /// - Precondition: the tensor holds floating-point numbers or quantised ones.
   public func array() -> [Float] {

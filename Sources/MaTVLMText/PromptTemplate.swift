@@ -42,11 +42,23 @@ public enum PromptTemplate: String, Sendable, Codable, CaseIterable {
     return text(turns)
   }
 
+  /// What follows the end of an answer when the conversation goes on: ``generationText(_:)`` of all
+  /// turns ends with it.
+  ///
+  /// - Precondition: the turn has no answer.
+  public func followUpText(_ turn: Turn) -> String {
+    precondition(turn.answer == nil, "followUpText: the turn has an answer")
+    return text(of: turn)
+  }
+
   private func text(_ turns: [Turn]) -> String {
+    (self == .phi ? Self.system : "") + turns.map(text(of:)).joined()
+  }
+
+  private func text(of turn: Turn) -> String {
     switch self {
-    case .phi: Self.system + turns.map(Self.phiText).joined()
-    case .pretrain:
-      turns.map { Self.imagePlaceholder + ($0.answer.map { $0 + "\n" } ?? "") }.joined()
+    case .phi: Self.phiText(turn)
+    case .pretrain: Self.imagePlaceholder + (turn.answer.map { $0 + "\n" } ?? "")
     }
   }
 

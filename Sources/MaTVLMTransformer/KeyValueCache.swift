@@ -9,13 +9,33 @@ public struct KeyValueCache: Sendable {
   /// Rows in use.
   public private(set) var count = 0
 
-  init(width: Int, capacity: Int, on device: Device) {
-    let type = device.backend.activationType
+  init(width: Int, capacity: Int, _ type: DType, on device: Device) {
+    require(
+      device.backend.cacheTypes.contains(type), "KeyValueCache: \(type) on \(device)")
     keys = .zeros([capacity, width], type, on: device)
     values = .zeros([capacity, width], type, on: device)
   }
 
+  /// Keys and values of all rows so far, [rows, G·P] each; there is room for no more.
+  package init(keys: Tensor, values: Tensor) {
+    require(
+      keys.shape == values.shape, "KeyValueCache: keys \(keys.shape), values \(values.shape)")
+    (self.keys, self.values) = (keys, values)
+    count = keys.shape.rows
+  }
+
   public var capacity: Int { keys.shape.rows }
+
+  /// The type of keys and values.
+  package var type: DType { keys.dtype }
+
+  /// Columns of keys, and of values.
+  package var width: Int { keys.shape.width }
+
+  /// [count, G·P]: the rows in use, where they lie.
+  package var usedKeys: Tensor { keys.firstRows(count) }
+  /// [count, G·P]
+  package var usedValues: Tensor { values.firstRows(count) }
 
   /// Bytes of device memory held.
   public var byteCount: Int { 2 * keys.shape.count * keys.dtype.byteCount }
@@ -25,8 +45,16 @@ public struct KeyValueCache: Sendable {
     guard count + rows > capacity else { return }
     let grown = max(count + rows, capacity + capacity / 2)
     let old = Tensor(indices: Array(0..<capacity), on: keys.device)
-    keys = keys.backend.scatterAddRows(keys, old, count: grown)
-    values = values.backend.scatterAddRows(values, old, count: grown)
+    (keys, values) = (Self.grown(keys, old, grown), Self.grown(values, old, grown))
+  }
+
+  /// The rows `old` and zeros after them, [count, G·P].
+  private static func grown(_ cache: Tensor, _ old: Tensor, _ count: Int) -> Tensor {
+    let (backend, type) = (cache.backend, cache.backend.activationType)
+    guard cache.dtype != type else { return backend.scatterAddRows(cache, old, count: count) }
+    // Activations hold every value of a narrower cache.
+    let rows = backend.scatterAddRows(backend.convert(cache, to: type), old, count: count)
+    return backend.convert(rows, to: cache.dtype)
   }
 
   /// Counts rows that were appended.

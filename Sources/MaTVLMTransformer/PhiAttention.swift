@@ -68,8 +68,14 @@ public struct PhiAttention: Layer {
   }
 
   /// An empty cache of one sequence, with room for `capacity` rows.
-  public func makeCache(capacity: Int, on device: Device) -> KeyValueCache {
-    KeyValueCache(width: key.weight.shape.rows, capacity: capacity, on: device)
+  /// - Parameter type: how keys and values are kept; nil: as the device's activations.
+  /// - Precondition: the device has caches of this type.
+  public func makeCache(
+    capacity: Int, _ type: DType? = nil, on device: Device
+  ) -> KeyValueCache {
+    KeyValueCache(
+      width: key.weight.shape.rows, capacity: capacity, type ?? device.backend.activationType,
+      on: device)
   }
 
   public var parameters: [Parameter] {

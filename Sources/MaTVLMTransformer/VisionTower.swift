@@ -30,12 +30,21 @@ public struct VisionTower: Layer {
 
   /// - Parameter patches: [pictures · positions, 3 · patch · patch], from ``ImagePatches``.
   /// - Returns: [pictures · tokens, D]
-  public func callAsFunction(_ patches: Tensor) -> Tensor {
+  public func callAsFunction(_ patches: Tensor) -> Tensor { self(patches, betweenBlocks: {}) }
+
+  /// The same, so that it can be given up.
+  /// - Parameter betweenBlocks: called before each block; what it throws ends the work.
+  package func callAsFunction(
+    _ patches: Tensor, betweenBlocks: () throws -> Void
+  ) rethrows -> Tensor {
     let count = configuration.positions
     let pictures = Segments(repeating: count, count: patches.shape.rows / count)
     let positions = Tensor(indices: pictures.positions, on: patches.device)
     var x = patchEmbedding(patches) + positionEmbedding(positions)  // [pictures · positions, D]
-    for block in blocks { x = block(x, pictures) }
+    for block in blocks {
+      try betweenBlocks()
+      x = block(x, pictures)
+    }
     guard configuration.selection == .patch else { return x }
     let kept = (0..<pictures.rows).filter { $0 % count != 0 }
     return gatherRows(x, Tensor(indices: kept, on: x.device))

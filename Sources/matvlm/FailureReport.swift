@@ -16,12 +16,25 @@ struct FailureReport {
     Foundation.exit(code)
   }
 
+  /// Whether another input can make it good: what does not end a conversation.
+  var isAboutInput: Bool {
+    switch error {
+    case is OutputError, is CUDAError: false
+    default: code != nil
+    }
+  }
+
   private var code: Int32? {
     switch error {
     case is ConfigurationError, is TokenizerError, is ImageError, is DatasetError, is SampleError,
-      is GenerationError, is StudentError, is QuantizationError, is ShapesResourceError:
+      is GenerationError, is PromptFileError, is StudentError,
+      is QuantizationError, is ShapesResourceError:
       EX_DATAERR
+    case SessionError.occupied: EX_CANTCREAT
+    case is SessionError: EX_DATAERR
     case let error as CheckpointError: error.isAboutOutput ? EX_CANTCREAT : EX_DATAERR
+    case let error as EvaluationError: error.isAboutOutput ? EX_CANTCREAT : EX_DATAERR
+    case is UnaskedQuestions: EX_DATAERR
     case is OutputError, is ShapeError: EX_CANTCREAT
     case is TrainingError, is CUDAError: EXIT_FAILURE
     case is CocoaError: EX_CANTCREAT
@@ -29,7 +42,7 @@ struct FailureReport {
     }
   }
 
-  private var message: String {
+  var message: String {
     guard let error = error as? CocoaError else { return "\(error)" }
     let path = error.filePath ?? error.url?.path ?? ""
     return "\(path): cannot be written: \(error.systemReason)"

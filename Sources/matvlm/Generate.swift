@@ -5,7 +5,7 @@ import MaTVLMCore
 /// `matvlm generate`
 struct Generate: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Answers a question, about a picture or not.")
+    abstract: "Answers a question, about a picture or not; or a file of questions.")
 
   @Option(help: "The model's folder.", completion: .directory)
   var model: String
@@ -14,47 +14,49 @@ struct Generate: ParsableCommand {
   var image: String?
 
   @Option(parsing: .unconditional, help: "The question, or with --raw the whole prompt.")
-  var prompt: String
+  var prompt: String?
 
   @Flag(help: "Take the prompt as it is: no template; a picture needs an <image> in it.")
   var raw = false
 
-  @Option(parsing: .unconditional, help: "New tokens at most.")
-  var maxTokens = 512
-
-  @Option(
-    parsing: .unconditionalSingleValue,
-    help: "End the answer before this text; can be given several times.")
-  var stop: [String] = []
-
   @Flag(help: "Print one JSON object when the answer is complete.")
   var json = false
 
-  @OptionGroup var sampling: SamplingOptions
-  @OptionGroup var weights: WeightOptions
+  @OptionGroup var batch: BatchOptions
+  @OptionGroup var answers: AnswerOptions
   @OptionGroup var machine: MachineOptions
 
   func validate() throws {
-    if !(1...1_000_000).contains(maxTokens) {
-      throw ValidationError("--max-tokens must be between 1 and 1000000, not \(maxTokens).")
+    guard (prompt == nil) != (batch.batch == nil) else {
+      throw ValidationError("Give --prompt, or --batch with a file of prompts.")
+    }
+    if batch.batch != nil, image != nil {
+      throw ValidationError("The lines of --batch name their pictures; leave out --image.")
     }
   }
 
   func run() throws {
-    let sampling = try sampling.sampling()
     let device = try machine.open()
     let picture = try image.map { try RGBImage(contentsOf: URL(fileURLWithPath: $0)) }
-    let model = try VisionLanguageModel.load(
-      URL(fileURLWithPath: model, isDirectory: true), quantization: weights.quantization,
-      on: device)
+    let model = try answers.load(model, on: device)
+    if let prompt {
+      try answer(request(prompt, picture, model), model)
+    } else {
+      try batch.generation(model) { try request($0, $1, model) }?.run()
+    }
+  }
+
+  private func request(
+    _ prompt: String, _ picture: RGBImage?, _ model: VisionLanguageModel
+  ) throws -> GenerationRequest {
     let ids =
       raw
       ? PromptTemplate.phi.encode(prompt, with: model.tokenizer)
       : model.promptIDs(question: prompt, withPicture: picture != nil)
-    var request = GenerationRequest(promptIDs: ids, pictures: picture.map { [$0] } ?? [])
-    request.maximumTokens = maxTokens
-    request.sampling = sampling
-    request.stopTexts = stop
+    return try answers.request(ids, pictures: picture.map { [$0] } ?? [])
+  }
+
+  private func answer(_ request: GenerationRequest, _ model: VisionLanguageModel) throws {
     var failure: (any Error)?
     let answer = try model.generate(request) { piece in
       guard !json else { return true }
@@ -71,25 +73,5 @@ struct Generate: ParsableCommand {
           format: "%d tokens, first after %.2f s, then %.1f tokens/s", answer.ids.count,
           answer.promptSeconds, answer.tokensPerSecond))
     }
-  }
-}
-
-/// What `--json` prints.
-private struct GenerationReport: Encodable {
-  /// −200 where the picture stands.
-  let promptIds: [Int]
-  let ids: [Int]
-  let text: String
-  let end: Generation.End
-  let seconds: Double
-  let tokensPerSecond: Double
-
-  init(_ answer: Generation) {
-    promptIds = answer.promptIDs
-    ids = answer.ids
-    text = answer.text
-    end = answer.end
-    seconds = answer.seconds
-    tokensPerSecond = answer.tokensPerSecond
   }
 }

@@ -8,7 +8,7 @@ struct Pretrain: ParsableCommand {
     abstract: "Trains a small teacher on pictures of shapes, drawn as they are needed.")
 
   @Option(parsing: .unconditional, help: "Different pictures to learn from.")
-  var pictures = 350_000
+  var pictures = 200_000
 
   @OptionGroup var training: TrainingOptions
   @OptionGroup var output: OutputOptions
@@ -22,7 +22,7 @@ struct Pretrain: ParsableCommand {
 
   func run() throws {
     var defaults = RunDefaults(warmup: 0.03, decay: 0.5)
-    defaults.configuration.batchSize = 64
+    defaults.configuration.batchSize = 32
     defaults.configuration.learningRate = 1e-3
     defaults.configuration.clip = 1
     let configuration = try training.configuration(defaults, samples: pictures)

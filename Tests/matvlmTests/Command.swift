@@ -14,16 +14,18 @@ struct Command {
   ///   - fileLimit: no file may grow beyond so many blocks of 512 bytes; a disk that fills up looks
   ///     the same to the program.
   ///   - outputFile: where standard output goes in place of `output`.
+  ///   - input: what standard input has.
   init(
     _ arguments: String..., in folder: TemporaryFolder, fileLimit: Int? = nil,
-    outputFile: String? = nil
+    outputFile: String? = nil, input: String = ""
   ) throws {
-    try self.init(arguments, in: folder, fileLimit: fileLimit, outputFile: outputFile)
+    try self.init(
+      arguments, in: folder, fileLimit: fileLimit, outputFile: outputFile, input: input)
   }
 
   init(
     _ arguments: [String], in folder: TemporaryFolder, fileLimit: Int? = nil,
-    outputFile: String? = nil
+    outputFile: String? = nil, input: String = ""
   ) throws {
     let process = Process()
     process.executableURL = URL(filePath: "/bin/sh")
@@ -36,7 +38,7 @@ struct Command {
     let files = try TemporaryFolder()
     let (out, err) = (files["out"], files["err"])
     for file in [out, err] { try Data().write(to: file) }
-    process.standardInput = FileHandle.nullDevice
+    process.standardInput = try FileHandle(forReadingFrom: files.write("in", Data(input.utf8)))
     process.standardOutput = try FileHandle(forWritingTo: out)
     process.standardError = try FileHandle(forWritingTo: err)
     try process.run()
@@ -50,7 +52,7 @@ struct Command {
   private static let buildFolder = Golden.folder.deletingLastPathComponent()
     .deletingLastPathComponent()
 
-  private static var program: URL {
+  static var program: URL {
     get throws {
       let program = buildFolder.appending(path: "matvlm")
       return try #require(

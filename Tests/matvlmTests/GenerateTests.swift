@@ -84,4 +84,17 @@ struct GenerateTests {
     #expect(try ids("--temperature", "2", "--min-p", "1") == greedy)
     #expect(try ids("--repetition-penalty", "5") != greedy)
   }
+
+  @Test("--cache-type keeps keys and values in 16 bits")
+  func cacheType() throws {
+    let options = ["--prompt", "how many", "--max-tokens", "6", "--json", "--cache-type"]
+    func ids(_ type: String) throws -> [Int]? {
+      try Workplace().run(["generate", "--model", "teacher"] + options + [type])
+        .requireSuccess().object()["ids"] as? [Int]
+    }
+    #expect(try ids("float32")?.count == 6)
+    #expect(try ids("bfloat16")?.first == ids("float32")?.first)
+    try Workplace().run(["generate", "--model", "teacher"] + options + ["float16"])
+      .expectFailure(Command.wrongCommandLine, ["--cache-type"])
+  }
 }

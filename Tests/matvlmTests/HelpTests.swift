@@ -4,7 +4,9 @@ import Testing
 @Suite("Help, version and wrong command lines")
 struct HelpTests {
   static let verbs = [
-    "distill", "generate", "convert", "quantize", "evaluate", "info", "pretrain", "shapes", "bench",
+    "distill", "generate", "chat", "convert", "quantize", "evaluate", "score", "report", "info",
+    "pretrain",
+    "shapes", "bench",
   ]
 
   /// Every option that the README and scripts may use; the words are the help's own.
@@ -26,7 +28,16 @@ struct HelpTests {
       [
         "--model", "--image", "--prompt", "--max-tokens", "--temperature", "--top-k", "--top-p",
         "--min-p", "--repetition-penalty", "--seed", "--stop", "--json", "--raw", "--threads",
-        "--quantize", "--group",
+        "--cache-type", "--quantize", "--group", "--batch", "--batch-size", "--image-folder",
+        "--broken-samples",
+      ]
+    ),
+    (
+      ["chat"],
+      [
+        "--model", "--load", "--keep", "--cache-type", "--max-tokens", "--temperature", "--stop",
+        "--device",
+        "/image FILE", "/reset", "/save FILE", "/load FILE", "/stats", "/quit", "Ctrl-C",
       ]
     ),
     (["convert"], ["--teacher", "--ssm-layers", "--seeding", "--seed", "--output", "--overwrite"]),
@@ -34,9 +45,14 @@ struct HelpTests {
     (
       ["evaluate"],
       [
-        "--model", "--reference", "--pictures", "--seed", "--batch-size", "--json", "--quantize",
+        "--model", "--pictures", "--seed", "--batch-size", "--json", "--benchmark", "--data",
+        "--questions", "--images", "--annotations", "--prompt", "--max-tokens", "--published-limit",
+        "--shard", "--output", "merge", "--reference", "--quantize",
       ]
     ),
+    (["evaluate", "merge"], ["--benchmark", "--data", "--output", "--json"]),
+    (["score"], ["<answers>", "--benchmark", "--data", "--seed", "--output", "--json"]),
+    (["report"], ["<runs>", "--rule", "--output", "server-scores.json"]),
     (["info"], ["<model>", "--json"]),
     (["pretrain"], ["--pictures", "--steps", "--epochs", "--learning-rate", "--output"]),
     (["shapes"], ["--output", "--count", "--seed"]),

@@ -14,15 +14,16 @@ struct Workplace {
   }
 
   func run(
-    _ arguments: String..., fileLimit: Int? = nil, outputFile: String? = nil
+    _ arguments: String..., fileLimit: Int? = nil, outputFile: String? = nil, input: String = ""
   ) throws -> Command {
-    try run(arguments, fileLimit: fileLimit, outputFile: outputFile)
+    try run(arguments, fileLimit: fileLimit, outputFile: outputFile, input: input)
   }
 
   func run(
-    _ arguments: [String], fileLimit: Int? = nil, outputFile: String? = nil
+    _ arguments: [String], fileLimit: Int? = nil, outputFile: String? = nil, input: String = ""
   ) throws -> Command {
-    try Command(arguments, in: folder, fileLimit: fileLimit, outputFile: outputFile)
+    try Command(
+      arguments, in: folder, fileLimit: fileLimit, outputFile: outputFile, input: input)
   }
 
   /// Distils into `student/` on the fixtures; options that are given again count.

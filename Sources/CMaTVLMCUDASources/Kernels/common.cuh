@@ -66,7 +66,7 @@ __device__ __forceinline__ void storeAs(void *p, i64 i, int type, float x) {
 
 // Every kernel begins with this: it lets the next kernel of the stream take free processors at
 // once, and waits for the memory of the one before (programmatic dependent launch). Nothing that an
-// earlier kernel writes may be read, and nothing at all written, above it.
+// earlier kernel may still be writing is read, and nothing at all written, above it.
 __device__ __forceinline__ void beginKernel() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;");

@@ -64,8 +64,8 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) linearRows(
 
   float sum[INPUT_ROWS] = {};
   uint4 w[DEPTH];
-  // The only reads above beginKernel() in all kernels are of weights and biases: the host sees to it
-  // that nothing that is still running can have written them.
+  // Above beginKernel(), kernels read weights and biases only: the host sees to it that nothing that
+  // is still running can have written them.
   loadPacks<step>(w, row, 0, offset);
   const float bias = layer.bias && output < layer.outputs ? layer.bias[output] : 0.0f;
   beginKernel();

@@ -4,6 +4,40 @@
 // Packs of a row that a lane keeps in registers between passes.
 #define KEPT 12
 
+// A block a row and a pack a thread, for rows so few that one warp would take long over each.
+// Grid: T, block: ⌈D / LANES / 32⌉ · 32.
+extern "C" __global__ void layerNormOfBlock(
+    Element *y, const Element *x, const float *weight, const float *bias, int width,
+    float epsilon) {
+  const int column = threadIdx.x * LANES;
+  const bool isInside = column < width;
+  float scales[LANES], shifts[LANES];
+#pragma unroll
+  for (int i = 0; i < LANES; i++) {
+    scales[i] = isInside ? weight[column + i] : 0.0f;
+    shifts[i] = isInside ? bias[column + i] : 0.0f;
+  }
+  beginKernel();
+  const i64 at = (i64)blockIdx.x * width + column;
+  const Pack in = isInside ? *(const Pack *)(x + at) : Pack{};
+  float sum = 0;
+#pragma unroll
+  for (int i = 0; i < LANES; i++) sum += toFloat(in.v[i]);
+  const float mean = blockSum(sum) / width;
+  sum = 0;
+#pragma unroll
+  for (int i = 0; i < LANES; i++) {
+    const float centred = toFloat(in.v[i]) - mean;
+    if (isInside) sum += centred * centred;
+  }
+  const float inverse = rsqrtf(blockSum(sum) / width + epsilon);
+  Pack out;
+#pragma unroll
+  for (int i = 0; i < LANES; i++)
+    assign(out.v[i], (toFloat(in.v[i]) - mean) * inverse * scales[i] + shifts[i]);
+  if (isInside) *(Pack *)(y + at) = out;
+}
+
 // A warp a row: y, x [T, D]; weight, bias float32 [D]; D a multiple of LANES and at most
 // 32 · KEPT · LANES. Grid: ⌈T/8⌉, block 256.
 extern "C" __global__ void __launch_bounds__(256) layerNormOfWarp(

@@ -52,8 +52,11 @@ struct matvlm_attention_gradient {
 struct matvlm_attention_row {
   ptrdiff_t keys_count, key_heads, group, width, key_stride;
   float scale;
-  /// queries [key_heads·R, P] contiguous; keys, values [keys_count, key_heads·P] of key_stride.
-  const float *queries, *keys, *values;
+  /// [key_heads·R, P] contiguous.
+  const float *queries;
+  /// [keys_count, key_heads·P] of key_stride, floats or bfloat16.
+  const void *keys, *values;
+  int is_bf16;
   /// [key_heads·R]: the largest score, and the sum of exp(score − largest).
   float *largest, *sum;
   /// [key_heads·R, P]: Σ exp(score − largest) · value.

@@ -68,7 +68,8 @@ public struct AnswerEvaluation: Sendable, Hashable, Codable {
 }
 
 extension String {
-  fileprivate var trimmed: Substring {
+  /// Without white space around it.
+  var trimmed: Substring {
     var text = self[...]
     while text.first?.isWhitespace == true { text.removeFirst() }
     while text.last?.isWhitespace == true { text.removeLast() }

@@ -35,6 +35,9 @@ public struct Generation: Sendable, Hashable {
   /// The text of these without special tokens.
   public let text: String
   public let end: End
+  /// Rows of the prompt that were read for this answer, image rows counted in; a session has read
+  /// the others before.
+  public let promptRows: Int
   /// From the start of the prompt to the first new token.
   public let promptSeconds: Double
   /// From the start of the prompt to the last new token.

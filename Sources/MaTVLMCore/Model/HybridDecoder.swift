@@ -11,6 +11,9 @@ public struct HybridDecoder: Layer {
   public private(set) var blocks: [DecoderBlock]
   public let finalNorm: LayerNorm
   public let head: Linear
+  /// How keys and values of sequences that go on are kept; nil: as the device's activations. States
+  /// that were made before stay as they are.
+  public var cacheType: DType?
 
   /// Reads `model` and `lm_head`.
   ///
@@ -132,7 +135,8 @@ public struct HybridDecoder: Layer {
   public func makeState(capacity: Int = 256) -> DecodingState {
     let device = embedding.weight.value.device
     return DecodingState(
-      mixers: blocks.map { $0.mixer.makeState(capacity: capacity, on: device) }, position: 0)
+      mixers: blocks.map { $0.mixer.makeState(capacity: capacity, cacheType, on: device) },
+      position: 0)
   }
 
   /// x [T, D], embedded rows that follow what the states have seen → final rows [T, D].
@@ -154,8 +158,19 @@ public struct HybridDecoder: Layer {
   func callAsFunction(
     _ x: Tensor, _ layout: SequenceLayout, states: inout [DecodingState]
   ) -> Tensor {
+    self(x, layout, states: &states, betweenBlocks: {})
+  }
+
+  /// The same, so that it can be given up.
+  /// - Parameter betweenBlocks: called before each block; what it throws ends the work, and the
+  ///   states are of no use then.
+  func callAsFunction(
+    _ x: Tensor, _ layout: SequenceLayout, states: inout [DecodingState],
+    betweenBlocks: () throws -> Void
+  ) rethrows -> Tensor {
     var x = x
     for (index, block) in blocks.enumerated() {
+      try betweenBlocks()
       var mixers = states.map { $0.mixers[index] }
       x = block(x, layout, states: &mixers)
       for sequence in states.indices { states[sequence].mixers[index] = mixers[sequence] }

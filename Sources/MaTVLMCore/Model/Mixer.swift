@@ -54,9 +54,10 @@ public enum Mixer: Layer {
   }
 
   /// The state before the first row.
-  func makeState(capacity: Int, on device: Device) -> MixerState {
+  func makeState(capacity: Int, _ cacheType: DType?, on device: Device) -> MixerState {
     switch self {
-    case .attention(let attention): .keyValues(attention.makeCache(capacity: capacity, on: device))
+    case .attention(let attention):
+      .keyValues(attention.makeCache(capacity: capacity, cacheType, on: device))
     case .mamba(let mamba): .recurrent(Mamba2State(mamba.configuration, on: device))
     }
   }

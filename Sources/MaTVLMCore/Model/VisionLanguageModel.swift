@@ -47,19 +47,44 @@ public struct VisionLanguageModel: Layer {
       configuration, .fresh(seed: seed, matrices: matrices, on: device), tokenizer: tokenizer)
   }
 
+  /// How keys and values are kept while answers are made; nil: as the device's activations. In
+  /// bfloat16 they take half the memory, and answers may differ.
+  /// - Precondition: it is one of the device's ``Device/cacheTypes``.
+  public var cacheType: DType? {
+    get { decoder.cacheType }
+    set {
+      require(
+        newValue.map(device.cacheTypes.contains) ?? true,
+        "cacheType: \(newValue!) on \(device), which has \(device.cacheTypes)")
+      decoder.cacheType = newValue
+    }
+  }
+
   public var device: Device { decoder.embedding.weight.value.device }
 
   /// Pictures, resized as the model takes them, to rows of the decoder.
   /// - Returns: [pictures · tokens, D]
   public func imageRows(_ pictures: [RGBImage]) -> Tensor { connector(features(pictures)) }
 
+  /// The same, so that it can be given up.
+  /// - Parameter betweenBlocks: called before each block of the tower; what it throws ends the work.
+  func imageRows(
+    _ pictures: [RGBImage], betweenBlocks: () throws -> Void
+  ) rethrows -> Tensor {
+    connector(try tower(patches(pictures), betweenBlocks: betweenBlocks))
+  }
+
   /// What the vision tower makes of pictures: the connector's input [pictures · tokens, vision D].
-  func features(_ pictures: [RGBImage]) -> Tensor {
-    let size = configuration.vision.imageSize
-    let prepared = pictures.map {
-      $0.prepared(size: size, aspectRatio: configuration.aspectRatio)
-    }
-    return tower(ImagePatches.rows(of: prepared, configuration.vision, on: device))
+  func features(_ pictures: [RGBImage]) -> Tensor { tower(patches(pictures)) }
+
+  private func patches(_ pictures: [RGBImage]) -> Tensor {
+    ImagePatches.rows(of: pictures.map(prepared), configuration.vision, on: device)
+  }
+
+  /// A picture as the vision tower takes it; one that is so already stays as it is.
+  func prepared(_ picture: RGBImage) -> RGBImage {
+    picture.prepared(
+      size: configuration.vision.imageSize, aspectRatio: configuration.aspectRatio)
   }
 
   /// Whole sequences of token ids, −200 standing for a picture, as logits of every row.

@@ -1,5 +1,6 @@
 /// What a device need not say: it has nothing to gain from doing these at once.
 extension Backend {
+  package var cacheTypes: [DType] { [activationType] }
   package var failure: (any Error)? { nil }
   package var holdsQuantizedWeights: Bool { false }
   package func record(_ body: () -> [Tensor]) -> (any RecordedWork)? { nil }

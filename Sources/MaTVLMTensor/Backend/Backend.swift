@@ -20,6 +20,8 @@ package protocol Backend: AnyObject, Sendable {
   /// losses over the vocabulary and `gatherRows` take them as weights. Such a device may round the
   /// rows that it multiplies with them to 8 bits, in the same groups.
   var holdsQuantizedWeights: Bool { get }
+  /// The types that caches of keys and values may have.
+  var cacheTypes: [DType] { get }
   /// What made the device fail, after which nothing it returns means anything; nil: it works.
   /// Methods do not throw, since work on a device goes on behind the caller's back.
   var failure: (any Error)? { get }
@@ -120,7 +122,7 @@ package protocol Backend: AnyObject, Sendable {
     _ geometry: AttentionGeometry, _ segments: Segments
   ) -> (q: Tensor, k: Tensor, v: Tensor)
   /// Writes row t of x [T, W] into row `positions[t]` of its segment's cache [capacity, W], in
-  /// place.
+  /// place, rounded to the cache's type.
   func appendRows(_ x: Tensor, to caches: [Tensor], positions: Tensor, _ segments: Segments)
   /// Causal attention of q [T, H·P] to cached keys and values [capacity, G·P], one pair for each
   /// segment: row t sees cache rows 0…positions[t].

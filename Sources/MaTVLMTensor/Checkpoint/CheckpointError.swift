@@ -60,7 +60,7 @@ extension CheckpointError: CustomStringConvertible, LocalizedError {
 }
 
 /// A name of unknown origin, fit for a terminal: control characters escaped, length bounded.
-func quoted(_ name: String) -> String {
+package func quoted(_ name: String) -> String {
   let shown = String(name.unicodeScalars.prefix(200))
   return (shown.unicodeScalars.count < name.unicodeScalars.count ? shown + "…" : shown)
     .debugDescription

@@ -34,6 +34,15 @@ extension Tensor {
     }
   }
 
+  /// The first bytes as they are stored on the device.
+  package func leadingBytes(atMost count: Int) -> [UInt8] {
+    let count = min(count, shape.count * dtype.byteCount)
+    return Array(unsafeUninitializedCapacity: count) { buffer, written in
+      backend.read(storage.memory, at: 0, into: UnsafeMutableRawBufferPointer(buffer))
+      written = count
+    }
+  }
+
   /// Hands the values, rounded to `dtype` by the device, to `body` as host bytes, in order and a
   /// chunk at a time.
   func forEachChunk(as dtype: DType, _ body: (UnsafeRawBufferPointer) throws -> Void) rethrows {
@@ -78,5 +87,19 @@ extension Tensor {
     defer { buffer.deallocate() }
     backend.read(converted.storage.memory, at: 0, into: buffer)
     try body(UnsafeRawBufferPointer(buffer))
+  }
+}
+
+extension SafetensorsFile {
+  /// A tensor of this file in memory of its own, rounded to `dtype` by the device.
+  /// - Precondition: both types are the same, or floating-point types of ours.
+  package func tensor(_ entry: Entry, as dtype: DType, on device: Device) -> Tensor {
+    let stored = entry.type.parameterType ?? .int32
+    require(
+      entry.type == SafetensorsType(stored)
+        && (stored == dtype || stored.isFloatingPoint && dtype.isFloatingPoint),
+      "tensor: \(entry.name) is \(entry.type.rawValue), not \(dtype)")
+    let tensor = Tensor(copying: bytes(of: entry), entry.shape, stored, on: device.backend)
+    return stored == dtype ? tensor : device.backend.convert(tensor, to: dtype)
   }
 }

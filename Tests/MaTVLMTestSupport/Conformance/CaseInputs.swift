@@ -57,10 +57,11 @@ struct CaseInputs {
     tensor(normal(shape.count, 0, 1), shape, .float32)
   }
 
-  /// A cache of the activation type with NaN in every row: only rows that were appended may be
-  /// read.
-  func emptyCache(_ shape: Shape) -> Tensor {
-    tensor(Array(repeating: .nan, count: shape.count), shape, backend.activationType)
+  /// A cache, of the activation type if of no other, with NaN in every row: only rows that were
+  /// appended may be read.
+  func emptyCache(_ shape: Shape, _ dtype: DType? = nil) -> Tensor {
+    tensor(
+      Array(repeating: .nan, count: shape.count), shape, dtype ?? backend.activationType)
   }
 
   /// A copy that a function may write in place.

@@ -13,7 +13,7 @@ package func conformanceFailures(
   of device: Device, against reference: Device = Device(ReferenceBackend()),
   toleranceScale: Double = 1, cases: [OperationCase] = OperationCase.all
 ) -> [String] {
-  cases.flatMap { operation in
+  cases.filter { $0.isFor(device) }.flatMap { operation in
     operation.failures(of: device, against: reference, toleranceScale: toleranceScale)
       .map { "\(device) \(operation): \($0)" }
   }

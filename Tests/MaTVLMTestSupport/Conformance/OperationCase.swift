@@ -8,20 +8,28 @@ package struct OperationCase: Sendable, CustomStringConvertible {
   let isQuantized: Bool
   /// Makes inputs, calls the function, and names what came out.
   let body: @Sendable (inout CaseInputs) -> [CaseOutput]
+  /// A type of caches that a device need not have; nil: the case is for every device.
+  let cacheType: DType?
 
   init(
-    _ name: String, _ tolerance: CaseTolerance, isQuantized: Bool = false,
+    _ name: String, _ tolerance: CaseTolerance, cacheType: DType? = nil, isQuantized: Bool = false,
     _ body: @escaping @Sendable (inout CaseInputs) -> [CaseOutput]
   ) {
     (self.name, self.tolerance, self.body) = (name, tolerance, body)
+    self.cacheType = cacheType
     self.isQuantized = isQuantized
+  }
+
+  func isFor(_ device: Device) -> Bool {
+    (cacheType.map(device.backend.cacheTypes.contains) ?? true)
+      && (!isQuantized || device.backend.holdsQuantizedWeights)
   }
 
   package var description: String { name }
 
   /// The cases that a device has to pass.
   package static func all(on device: Device) -> [OperationCase] {
-    device.backend.holdsQuantizedWeights ? all : all.filter { !$0.isQuantized }
+    all.filter { $0.isFor(device) }
   }
 
   /// Every case of every function.

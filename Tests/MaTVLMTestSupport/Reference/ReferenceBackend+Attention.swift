@@ -90,7 +90,7 @@ extension ReferenceBackend {
     let source = floats(x, [segments.rows, x.shape.width], "appendRows: x")
     let places = integers(positions, segments.rows, "appendRows: positions")
     for (segment, cache) in caches.enumerated() {
-      var rows = floats(cache, [cache.shape.rows, source.width], "appendRows: cache")
+      var rows = weights(cache, cache.shape.rows, source.width, "appendRows: cache")
       for row in segments.range(segment) {
         for column in 0..<source.width { rows[places[row], column] = source[row, column] }
       }
@@ -110,11 +110,11 @@ extension ReferenceBackend {
     let places = integers(positions, segments.rows, "cachedAttention: positions")
     var output = Grid(zeros: segments.rows, queries.width)
     for segment in 0..<segments.count {
-      let shape: Shape = [
-        keys[segment].shape.rows, geometry.keyValueHeads * geometry.headWidth,
-      ]
-      let keyRows = floats(keys[segment], shape, "cachedAttention: keys")
-      let valueRows = floats(values[segment], shape, "cachedAttention: values")
+      let (rows, width) = (
+        keys[segment].shape.rows, geometry.keyValueHeads * geometry.headWidth
+      )
+      let keyRows = weights(keys[segment], rows, width, "cachedAttention: keys")
+      let valueRows = weights(values[segment], rows, width, "cachedAttention: values")
       for row in segments.range(segment) {
         for head in 0..<geometry.heads {
           let visible = 0..<places[row] + 1

@@ -17,6 +17,7 @@ package final class ReferenceBackend: Backend {
   package let name = "reference"
   package let activationType = DType.float32
   package let holdsQuantizedWeights = true
+  package let cacheTypes = [DType.float32, .bfloat16]
   private let precision: Precision
   private let liveBytes = Atomic<Int>(0)
 

@@ -7,7 +7,7 @@ extension CPUBackend {
     require(
       x.shape.rows == segments.rows && positions.shape.count == segments.rows
         && caches.count == segments.count
-        && caches.allSatisfy { $0.shape.width == x.shape.width },
+        && caches.allSatisfy { $0.shape.width == x.shape.width && cacheTypes.contains($0.dtype) },
       "appendRows: \(x.shape), positions \(positions.shape), \(segments.lengths) rows to "
         + "\(caches.map(\.shape))")
     let width = x.shape.width
@@ -17,7 +17,12 @@ extension CPUBackend {
         require(
           position >= 0 && position < cache.shape.rows,
           "appendRows: position \(position) in a cache of \(cache.shape)")
-        (cache.floats + position * width).update(from: x.floats + row * width, count: width)
+        let (from, to) = (x.floats + row * width, position * width)
+        if cache.dtype == .float32 {
+          (cache.floats + to).update(from: from, count: width)
+        } else {
+          kernels.elementwise.float_to_bf16(from, cache.halves + to, Int64(width))
+        }
       }
     }
   }
@@ -52,15 +57,27 @@ extension CPUBackend {
   ) {
     let visible = Tensor(uninitialized: positions.shape, .int32, on: self)  // [T]
     for row in 0..<segments.rows { visible.int32s[row] = positions.int32s[row] + 1 }
+    let tiled = Set(blocks.map(\.segment))
+    let floats = [keys, values].map { caches in
+      caches.enumerated().map { segment, cache in
+        tiled.contains(segment)
+          ? unpacked(cache, rows: Int(visible.int32s[segments.starts[segment + 1] - 1])) : cache
+      }
+    }
     parallel(blocks.count * geometry.heads) { item in
       let (block, head) = (blocks[item / geometry.heads], item % geometry.heads)
       let row = segments.starts[block.segment] + block.first
       var tile = self.tile(q, output, geometry, rows: row..<row + block.count, head)
       tile.visible = UnsafePointer(visible.int32s + row)
-      tile.keys = UnsafePointer(keys[block.segment].floats + geometry.keyColumn(head))
-      tile.values = UnsafePointer(values[block.segment].floats + geometry.keyColumn(head))
+      tile.keys = UnsafePointer(floats[0][block.segment].floats + geometry.keyColumn(head))
+      tile.values = UnsafePointer(floats[1][block.segment].floats + geometry.keyColumn(head))
       self.attend(&tile)
     }
+  }
+
+  /// The first rows of a cache as float32: many query rows read them often.
+  private func unpacked(_ cache: Tensor, rows: Int) -> Tensor {
+    cache.dtype == .float32 ? cache : convert(cache.firstRows(rows), to: .float32)
   }
 
   /// What one thread does for one row: a range of keys for some neighbouring key heads.
@@ -129,9 +146,11 @@ extension CPUBackend {
     var arguments = matvlm_attention_row(
       keys_count: part.keys.count, key_heads: part.keyHeads.count, group: group, width: width,
       key_stride: geometry.keyValueHeads * width, scale: geometry.scale,
-      queries: q.floats + (part.row * heads + head) * width, keys: keys.floats + key,
-      values: values.floats + key, largest: largest.floats + result, sum: sum.floats + result,
-      output: partial.floats + result * width)
+      queries: q.floats + (part.row * heads + head) * width,
+      keys: keys.storage.memory.pointer + key * keys.dtype.byteCount,
+      values: values.storage.memory.pointer + key * values.dtype.byteCount,
+      is_bf16: keys.dtype == .bfloat16 ? 1 : 0, largest: largest.floats + result,
+      sum: sum.floats + result, output: partial.floats + result * width)
     withScratch(part.keyHeads.count * group * Int(MATVLM_KEY_RANGE)) {
       kernels.sequence.attend_row(&arguments, $0)
     }
@@ -145,7 +164,10 @@ extension CPUBackend {
     let width = geometry.keyValueHeads * geometry.headWidth
     require(
       positions.shape.count == segments.rows && keys.count == segments.count
-        && zip(keys, values).allSatisfy { $0.shape == $1.shape && $0.shape.width == width }
+        && zip(keys, values).allSatisfy {
+          $0.shape == $1.shape && $0.shape.width == width && $0.dtype == $1.dtype
+            && cacheTypes.contains($0.dtype)
+        }
         && values.count == segments.count,
       "cachedAttention: positions \(positions.shape) of \(segments.lengths) rows, keys "
         + "\(keys.map(\.shape)), values \(values.map(\.shape)), width \(width)")

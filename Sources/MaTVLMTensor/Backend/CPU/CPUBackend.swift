@@ -12,6 +12,7 @@ package final class CPUBackend: Backend {
 
   package let name = "cpu"
   package let activationType = DType.float32
+  package let cacheTypes = [DType.float32, .bfloat16]
   /// The kernels of one instruction set.
   let kernels: matvlm_kernels
   private let allocator = CPUAllocator(keptLimit: 1 << 30)

@@ -83,11 +83,15 @@ extension OperationCase {
   private static let pieces = [[5, 3], [1, 1], [0, 1], [33, 0], [1, 20], [1, 1]]
 
   static let cachedAttention: [OperationCase] =
-    [(4, 2, 16), (2, 2, 80), (3, 1, 72), (1, 1, 5)].map { heads, keyValueHeads, headWidth in
+    [(4, 2, 16), (2, 2, 80), (3, 1, 72), (1, 1, 5)].flatMap { heads, keyValueHeads, headWidth in
       let name = "cachedAttention \(heads)/\(keyValueHeads) heads of \(headWidth), in pieces"
       let extent = AttentionExtent(
         lengths: [], heads: heads, keyValueHeads: keyValueHeads, headWidth: headWidth)
-      return OperationCase(name, .chain) { inputs in decoded(extent, &inputs) }
+      return [nil, DType.bfloat16].map { type in
+        OperationCase(name + (type.map { ", \($0)" } ?? ""), .chain, cacheType: type) { inputs in
+          decoded(extent, type, &inputs)
+        }
+      }
     }
     + [(4, 2, 16, 8), (2, 2, 80, 32), (3, 1, 72, 2)].map {
       heads, keyValueHeads, headWidth, rotary in
@@ -105,7 +109,22 @@ extension OperationCase {
         let positions = inputs.indices([6, 7, 8, 0, 1, 2, 3])
         inputs.backend.appendRows(x, to: caches, positions: positions, segments)
         return caches.enumerated().map { .activation("cache \($0)", $1) }
-      }
+      },
+      OperationCase("appendRows, rounded", .exact, cacheType: .bfloat16) { inputs in
+        let segments = Segments([3, 0, 4])
+        let caches = [9, 2, 5].map { inputs.emptyCache([$0, 37], .bfloat16) }
+        let x = inputs.activations([7, 37])
+        let places = [[0, 1, 2, 3, 4, 5, 6, 7, 8], [0, 1], [0, 1, 2, 3, 4]]
+        for (cache, rows) in zip(caches, places) {
+          let positions = inputs.indices(rows)
+          let first = inputs.activations([rows.count, 37])
+          inputs.backend.appendRows(
+            first, to: [cache], positions: positions, Segments([rows.count]))
+        }
+        let positions = inputs.indices([6, 7, 8, 0, 1, 2, 3])
+        inputs.backend.appendRows(x, to: caches, positions: positions, segments)
+        return caches.enumerated().map { .stored("cache \($0)", $1, .bfloat16) }
+      },
     ]
 
   private static func appended(
@@ -132,11 +151,11 @@ extension OperationCase {
   }
 
   private static func decoded(
-    _ extent: AttentionExtent, _ inputs: inout CaseInputs
+    _ extent: AttentionExtent, _ cacheType: DType?, _ inputs: inout CaseInputs
   ) -> [CaseOutput] {
     let capacities = [41, 64]
-    let keys = capacities.map { inputs.emptyCache([$0, extent.keyWidth]) }
-    let values = capacities.map { inputs.emptyCache([$0, extent.keyWidth]) }
+    let keys = capacities.map { inputs.emptyCache([$0, extent.keyWidth], cacheType) }
+    let values = capacities.map { inputs.emptyCache([$0, extent.keyWidth], cacheType) }
     var filled = [0, 0]
     return pieces.map { lengths in
       let segments = Segments(lengths)
