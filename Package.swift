@@ -14,7 +14,8 @@ let package = Package(
     .executable(name: "matvlm", targets: ["matvlm"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
     // C: system libraries, picture codecs, hot loops.
@@ -53,6 +54,7 @@ let package = Package(
       dependencies: [
         "MaTVLMCore", "MaTVLMCUDA",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Yams", package: "Yams"),
       ]),
 
     .target(

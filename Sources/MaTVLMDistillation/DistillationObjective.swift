@@ -30,6 +30,9 @@ public struct LossSums: Sendable, Hashable {
   public var layer: Double = 0
   public var logits: Double = 0
   public var labels: Double = 0
+  /// Tokens of answers, where they were counted, and how many of them came out as the most likely.
+  public var answerTokens = 0
+  public var rightTokens = 0
 
   public init() {}
 
@@ -37,5 +40,7 @@ public struct LossSums: Sendable, Hashable {
     a.layer += b.layer
     a.logits += b.logits
     a.labels += b.labels
+    a.answerTokens += b.answerTokens
+    a.rightTokens += b.rightTokens
   }
 }

@@ -38,6 +38,12 @@ public struct ImageFolder: Sendable {
     try RGBImage(contentsOf: resolve(relative))
   }
 
+  /// The size of the file that `relative` names; nil when it names none inside the folder.
+  package func byteCount(_ relative: String) -> Int? {
+    guard let file = try? resolve(relative) else { return nil }
+    return try? file.resourceValues(forKeys: [.fileSizeKey]).fileSize
+  }
+
   private static func climbsOut(_ relative: String) -> Bool {
     var depth = 0
     for component in relative.split(separator: "/") where component != "." {

@@ -11,6 +11,8 @@ struct Distill: ParsableCommand {
       pictures of shapes.
       """)
 
+  @OptionGroup var runFile: RunFileOptions
+
   @Option(help: "The teacher's folder; the embedded one when not given.", completion: .directory)
   var teacher: String?
 
@@ -29,6 +31,7 @@ struct Distill: ParsableCommand {
   @OptionGroup var layers: LayerOptions
   @OptionGroup var training: TrainingOptions
   @OptionGroup var objective: ObjectiveOptions
+  @OptionGroup var checkpoints: CheckpointOptions
   @OptionGroup var output: OutputOptions
   @OptionGroup var machine: MachineOptions
 
@@ -44,7 +47,7 @@ struct Distill: ParsableCommand {
   func run() throws {
     let objective = try objective.objective()
     let device = try machine.open()
-    try output.check()
+    try output.check(for: checkpoints)
     let source = try DistillationData(data: data, imageFolder: imageFolder, heldOut: heldOut)
     let configuration = try training.configuration(source.defaults, samples: source.train.count)
     let teacher = try VisionLanguageModel.load(EmbeddedModel.folder(teacher), on: device)
@@ -52,7 +55,9 @@ struct Distill: ParsableCommand {
     let trainer = Trainer(
       distilling: teacher, into: student, objective, configuration, data: source.train,
       heldOut: source.heldOut)
-    var session = TrainingSession(trainer, output, steps: configuration.steps)
+    var session = TrainingSession(
+      trainer, output, checkpoints, hasEvents: training.tensorboard,
+      settings(configuration, objective, layers: student.decoder.mambaLayers))
     // Its pictures are read while the run goes on.
     try withExtendedLifetime(source) { try session.run() }
   }
@@ -61,11 +66,31 @@ struct Distill: ParsableCommand {
     -> VisionLanguageModel
   {
     if let student {
-      let folder = URL(fileURLWithPath: student, isDirectory: true)
+      let folder = RunFolder.model(at: URL(fileURLWithPath: student, isDirectory: true))
       return try VisionLanguageModel.load(folder, on: teacher.device).checkedAsStudent(of: teacher)
     }
     return try teacher.student(
-      replacing: layers.layers(of: teacher.configuration.text.layers),
-      layers.seeding ?? (data == nil ? .identity : .paper), seed: seed)
+      replacing: layers.layers(of: teacher.configuration.text.layers), seeding, seed: seed)
+  }
+
+  private var seeding: AttentionSeeding { layers.seeding ?? (data == nil ? .identity : .paper) }
+
+  private func settings(
+    _ configuration: TrainingConfiguration, _ objective: DistillationObjective, layers: [Int]
+  ) -> EffectiveSettings {
+    var settings = EffectiveSettings(.distill)
+    settings.setPath("teacher", teacher)
+    settings.setPath("student", student)
+    settings.setPath("data", data)
+    settings.setPath("image-folder", imageFolder)
+    settings.setPath("held-out", heldOut)
+    if student == nil {
+      settings["ssm-layers"] = layers.map(String.init).joined(separator: ",")
+      settings["seeding"] = seeding.rawValue
+    }
+    settings.set(objective)
+    settings.set(configuration)
+    settings.set(machine)
+    return settings
   }
 }

@@ -27,8 +27,8 @@ struct FailureReport {
   private var code: Int32? {
     switch error {
     case is ConfigurationError, is TokenizerError, is ImageError, is DatasetError, is SampleError,
-      is GenerationError, is PromptFileError, is StudentError,
-      is QuantizationError, is ShapesResourceError:
+      is GenerationError, is PromptFileError, is StudentError, is ShapesResourceError,
+      is QuantizationError, is RunFileError, is RunCurvesError:
       EX_DATAERR
     case SessionError.occupied: EX_CANTCREAT
     case is SessionError: EX_DATAERR
@@ -36,6 +36,7 @@ struct FailureReport {
     case let error as EvaluationError: error.isAboutOutput ? EX_CANTCREAT : EX_DATAERR
     case is UnaskedQuestions: EX_DATAERR
     case is OutputError, is ShapeError: EX_CANTCREAT
+    case let error as Interruption: error.exitCode
     case is TrainingError, is CUDAError: EXIT_FAILURE
     case is CocoaError: EX_CANTCREAT
     default: nil

@@ -56,3 +56,4 @@ extension LayerPlacement: ExpressibleByArgument {}
 extension AttentionSeeding: ExpressibleByArgument {}
 extension Divergence: ExpressibleByArgument {}
 extension BrokenSamplePolicy: ExpressibleByArgument {}
+extension OutlierPolicy: ExpressibleByArgument {}

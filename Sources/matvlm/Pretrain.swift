@@ -7,10 +7,13 @@ struct Pretrain: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Trains a small teacher on pictures of shapes, drawn as they are needed.")
 
+  @OptionGroup var runFile: RunFileOptions
+
   @Option(parsing: .unconditional, help: "Different pictures to learn from.")
   var pictures = 200_000
 
   @OptionGroup var training: TrainingOptions
+  @OptionGroup var checkpoints: CheckpointOptions
   @OptionGroup var output: OutputOptions
   @OptionGroup var machine: MachineOptions
 
@@ -27,13 +30,18 @@ struct Pretrain: ParsableCommand {
     defaults.configuration.clip = 1
     let configuration = try training.configuration(defaults, samples: pictures)
     let device = try machine.open()
-    try output.check()
+    try output.check(for: checkpoints)
     let data = ShapeTrainingData(ShapeDataset(split: .train), count: pictures)
     let heldOut = ShapeTrainingData(ShapeDataset(split: .heldOut), count: 256)
     let trainer = Trainer(
       pretraining: try ShapesTeacher.fresh(seed: configuration.seed, on: device), configuration,
       data: data, heldOut: heldOut)
-    var session = TrainingSession(trainer, output, steps: configuration.steps)
+    var settings = EffectiveSettings(.pretrain)
+    settings["pictures"] = "\(pictures)"
+    settings.set(configuration)
+    settings.set(machine)
+    var session = TrainingSession(
+      trainer, output, checkpoints, hasEvents: training.tensorboard, settings)
     try session.run(storedAs: .bfloat16)
   }
 }

@@ -5,12 +5,14 @@ import MaTVLMCore
 struct ProgressPrinter {
   private let steps: Int
   private let interval: Int
+  /// Updates that were made before.
+  private let made: Int
   private let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
   private var shown: ContinuousClock.Instant?
 
-  init(steps: Int) {
-    self.steps = steps
+  init(steps: Int, after made: Int) {
+    (self.steps, self.made) = (steps, made)
     interval = max(1, steps / 20)
     start = clock.now
   }
@@ -25,6 +27,7 @@ struct ProgressPrinter {
   }
 
   private mutating func show(_ update: TrainingUpdate) {
+    if let outlier = update.outlier { line(Self.text(outlier, of: update)) }
     let isLast = update.step == steps
     let text = describe(update)
     if StandardError.isTerminal {
@@ -32,14 +35,14 @@ struct ProgressPrinter {
       if let shown, clock.now - shown < .milliseconds(100), !isLast { return }
       shown = clock.now
       StandardError.write("\r\u{1B}[K\(bar(update.step)) \(text)" + (isLast ? "\n" : ""))
-    } else if update.step % interval == 0 || update.step == 1 || isLast {
+    } else if update.step % interval == 0 || update.step == made + 1 || isLast {
       StandardError.print(text)
     }
   }
 
   private func describe(_ update: TrainingUpdate) -> String {
     let elapsed = (clock.now - start) / .seconds(1)
-    let left = elapsed / Double(update.step) * Double(steps - update.step)
+    let left = elapsed / Double(update.step - made) * Double(steps - update.step)
     return "\(update.step)/\(steps)  " + Self.text(update.losses)
       + "  \(Self.number(update.tokensPerSecond, 0)) tokens/s  \(Self.duration(left)) left"
   }
@@ -52,6 +55,12 @@ struct ProgressPrinter {
 
   private func line(_ text: String) {
     StandardError.write(StandardError.isTerminal ? "\r\u{1B}[K\(text)\n" : "\(text)\n")
+  }
+
+  private static func text(_ outlier: Outlier, of update: TrainingUpdate) -> String {
+    let name = outlier.quantity == .loss ? "the loss" : "the gradient norm"
+    return "update \(update.step): \(name) is \(number(outlier.value, 3)), with a median of "
+      + "\(number(outlier.median, 3)) before" + (outlier.isSkipped ? "; the update is skipped" : "")
   }
 
   private static func text(_ losses: LossMeans) -> String {

@@ -50,11 +50,28 @@ struct TrainingOptions: ParsableArguments {
     parsing: .unconditional, help: "Draws the order of samples and what seeding does not copy.")
   var seed: UInt64?
 
+  @Option(
+    parsing: .unconditional,
+    help:
+      "Rows of a sequence at most, image tokens counted in; the model's own limit when not given.")
+  var maximumLength: Int?
+
   @Option(help: "What to do about samples that cannot be used: skip, stop.")
   var brokenSamples: BrokenSamplePolicy = .stop
 
+  @Option(
+    parsing: .unconditional,
+    help: "Times the median of the last updates from which a loss or norm is an outlier; 0: never.")
+  var outlierFactor: Double?
+
+  @Option(help: "What to do about updates that are outliers: report, skip.")
+  var outliers: OutlierPolicy = .report
+
   @Option(parsing: .unconditional, help: "Updates between two evaluations on --held-out.")
   var evaluationInterval: Int?
+
+  @Flag(help: "Write an event file for TensorBoard beside the log.")
+  var tensorboard = false
 
   @Flag(help: "Compute blocks again for the gradient instead of keeping what they computed.")
   var recompute = false
@@ -83,7 +100,10 @@ struct TrainingOptions: ParsableArguments {
     if let clip { run.clip = clip == 0 ? nil : clip }
     run.shuffles = !noShuffle
     run.seed = seed ?? defaults.seed
+    run.maximumLength = maximumLength
     run.brokenSamples = brokenSamples
+    if let outlierFactor { run.outlierFactor = outlierFactor == 0 ? nil : outlierFactor }
+    run.outliers = outliers
     run.evaluationInterval = evaluationInterval
     run.recompute = recompute
     try check(run)

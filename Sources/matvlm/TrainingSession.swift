@@ -1,53 +1,83 @@
 import Foundation
 import MaTVLMCore
 
-/// A run as the command line shows it: progress on standard error, the log in the output folder, and
-/// at the end the model in its place. A run that fails leaves nothing.
+/// A run as the command line shows it: progress on standard error, log and checkpoints in the output
+/// folder, and at the end the model. A run that fails before its first checkpoint leaves nothing.
 struct TrainingSession {
   private var trainer: Trainer
   private let output: OutputOptions
-  private var progress: ProgressPrinter
+  private let checkpoints: CheckpointOptions
+  private let hasEvents: Bool
+  private var settings: EffectiveSettings
+  private var steps: Int { trainer.steps }
 
-  init(_ trainer: Trainer, _ output: OutputOptions, steps: Int) {
+  /// - Parameters:
+  ///   - hasEvents: whether TensorBoard is to read along.
+  ///   - settings: what repeats the run.
+  init(
+    _ trainer: Trainer, _ output: OutputOptions, _ checkpoints: CheckpointOptions,
+    hasEvents: Bool, _ settings: EffectiveSettings
+  ) {
     self.trainer = trainer
-    self.output = output
-    progress = ProgressPrinter(steps: steps)
+    (self.output, self.checkpoints, self.hasEvents) = (output, checkpoints, hasEvents)
+    self.settings = settings
+    self.settings.set(checkpoints)
+    self.settings["tensorboard"] = "\(hasEvents)"
   }
 
   /// - Parameter storedAs: how tensors are written; nil: as the teacher's.
   mutating func run(storedAs type: DType? = nil) throws {
-    let folder = try RunFolder(at: output.folder)
-    do {
-      try train(in: folder.url)
-      try save(to: folder.url, as: type)
-    } catch {
-      folder.restore()
-      throw error
+    let folder = try RunFolder(output, checkpoints, identity: trainer.identity())
+    if folder.start == .complete {
+      StandardError.print("\(output.output): the run had finished; clearing up after it")
+    } else {
+      do {
+        try train(in: folder)
+        try folder.place(trainer.student, as: type)
+      } catch {
+        folder.abandon()
+        throw error
+      }
     }
-    try folder.removeEarlier()
+    try folder.finish(keepingCheckpoints: checkpoints.keepCheckpoints)
     try StandardOutput.print(output.output)
   }
 
-  private mutating func train(in folder: URL) throws {
-    let log = try TrainingLog(in: folder)
-    var progress = progress
-    try trainer.run { event in
-      progress.show(event)
-      try log.append(event)
-    }
-  }
-
-  /// Puts the model's folder in the place of the run's, and the log into it.
-  private func save(to folder: URL, as type: DType?) throws {
-    let logs = TrainingLog.names.map(folder.appendingPathComponent)
-      .filter { FileManager.default.fileExists(atPath: $0.path) }
-    func copyLogs(into model: URL) throws {
-      for file in logs {
-        try FileManager.default.copyItem(
-          at: file, to: model.appendingPathComponent(file.lastPathComponent))
+  private mutating func train(in folder: RunFolder) throws {
+    Interruption.watch()
+    let logs = try goOn(from: folder.series)
+    try settings.write(into: folder.url)
+    let log = try TrainingLog(in: folder.url, continuing: logs, events: hasEvents)
+    var progress = ProgressPrinter(steps: steps, after: trainer.position.step)
+    var schedule = checkpoints.schedule
+    while !trainer.isFinished {
+      try trainer.advance { event in
+        progress.show(event)
+        try log.append(event)
+      }
+      let (step, signal) = (trainer.position.step, Interruption.pending)
+      if trainer.isFinished { break }
+      if signal != nil || schedule.isDue(after: step) || trainer.position.best?.step == step {
+        try folder.series.save(trainer, logs: log.synchronize())
+        schedule.saved()
+      }
+      if let signal {
+        throw Interruption(signal: signal, description: "stopped after update \(step)")
       }
     }
-    try trainer.student.save(
-      to: folder, as: type, replacing: { _ in true }, extra: copyLogs(into:))
+    _ = try log.synchronize()
+  }
+
+  /// Puts the trainer where the unfinished run was.
+  /// - Returns: bytes of each log file up to there; none for a run that begins.
+  private mutating func goOn(from series: CheckpointSeries) throws -> [String: Int] {
+    let logs = try series.restoreNewest(into: &trainer) { error in
+      StandardError.print("a checkpoint cannot be used, the one before it is tried: \(error)")
+    }
+    guard let logs else { return [:] }
+    StandardError.print(
+      "\(output.output): going on with the unfinished run after update \(trainer.position.step) of "
+        + "\(steps)")
+    return logs
   }
 }

@@ -6,7 +6,7 @@ struct DistillTests {
   static let modelFiles = [
     "config.json", "mamba_config.json", "model.safetensors", "tokenizer.json",
     "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json",
-    "special_tokens_map.json", "log.jsonl",
+    "special_tokens_map.json", "log.jsonl", "log.csv", "run.yaml",
   ]
 
   /// Every option once, with values that are not the defaults.

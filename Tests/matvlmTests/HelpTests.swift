@@ -5,8 +5,7 @@ import Testing
 struct HelpTests {
   static let verbs = [
     "distill", "generate", "chat", "convert", "quantize", "evaluate", "score", "report", "info",
-    "pretrain",
-    "shapes", "bench",
+    "pretrain", "plot", "shapes", "bench",
   ]
 
   /// Every option that the README and scripts may use; the words are the help's own.
@@ -20,7 +19,9 @@ struct HelpTests {
         "--warmup-steps", "--decay-steps", "--weight-decay", "--clip", "--layer-weight",
         "--kl-weight", "--ce-weight", "--divergence", "--temperature", "--reduction",
         "--no-shuffle", "--seed", "--threads", "--broken-samples", "--evaluation-interval",
-        "--recompute", "--device", "--precision", "--cuda-path",
+        "--config", "--set", "--maximum-length", "--outliers", "--outlier-factor", "--tensorboard",
+        "--recompute", "--resume", "--no-resume", "--checkpoint-interval", "--checkpoints",
+        "--keep-checkpoints", "--device", "--precision", "--cuda-path",
       ]
     ),
     (
@@ -55,6 +56,7 @@ struct HelpTests {
     (["report"], ["<runs>", "--rule", "--output", "server-scores.json"]),
     (["info"], ["<model>", "--json"]),
     (["pretrain"], ["--pictures", "--steps", "--epochs", "--learning-rate", "--output"]),
+    (["plot"], ["<runs>", "--output"]),
     (["shapes"], ["--output", "--count", "--seed"]),
     (
       ["bench", "decode"],

@@ -26,13 +26,13 @@ struct Workplace {
       arguments, in: folder, fileLimit: fileLimit, outputFile: outputFile, input: input)
   }
 
+  static let distill =
+    "distill --teacher teacher --data data.json --image-folder images --output student"
+    .split(separator: " ").map(String.init)
+
   /// Distils into `student/` on the fixtures; options that are given again count.
   func distill(_ options: String..., fileLimit: Int? = nil) throws -> Command {
-    try run(
-      [
-        "distill", "--teacher", "teacher", "--data", "data.json", "--image-folder", "images",
-        "--output", "student",
-      ] + options, fileLimit: fileLimit)
+    try run(Self.distill + options, fileLimit: fileLimit)
   }
 
   /// Every path, hidden ones included: what a command left behind shows.
@@ -59,5 +59,4 @@ struct Workplace {
     let prefix = withUnsafeBytes(of: UInt64(changed.count).littleEndian) { Data($0) }
     try folder.write(path, prefix + changed + file.dropFirst(8 + length))
   }
-
 }

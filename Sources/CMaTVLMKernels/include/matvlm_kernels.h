@@ -7,6 +7,7 @@
 #ifndef MATVLM_KERNELS_H
 #define MATVLM_KERNELS_H
 
+#include "matvlm_checksum.h"
 #include "matvlm_elementwise_kernels.h"
 #include "matvlm_loss_kernels.h"
 #include "matvlm_matrix_kernels.h"

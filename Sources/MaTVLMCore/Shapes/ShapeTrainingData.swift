@@ -9,6 +9,8 @@ public struct ShapeTrainingData: TrainingData {
   /// - Parameter count: samples of an epoch.
   public init(_ dataset: ShapeDataset, count: Int) { (self.dataset, self.count) = (dataset, count) }
 
+  public var identity: String { "\(count) pictures of shapes, \(dataset.split), \(dataset.seed)" }
+
   public func sample(_ index: Int) -> TrainingSample {
     var turns = dataset.conversation(index).map {
       Turn(question: $0.question, answer: $0.answer)

@@ -43,8 +43,11 @@ package struct Batch: Sendable {
     (self.spliced, self.pictures, self.ids) = (spliced, pictures, ids)
   }
 
-  package init(_ examples: [TrainingExample], for model: VisionLanguageModel) {
-    let limit = model.configuration.maximumLength
+  /// - Parameter maximumLength: rows of a sequence at most; never more than the model takes.
+  package init(
+    _ examples: [TrainingExample], for model: VisionLanguageModel, maximumLength: Int? = nil
+  ) {
+    let limit = min(maximumLength ?? .max, model.configuration.maximumLength)
     // The authors cut twice: ids before pictures are put in, and rows after (specification A.10).
     spliced = model.splice(
       examples.map { Array($0.ids.prefix(limit)) },

@@ -5,6 +5,10 @@ import Synchronization
 struct PreparedBatch: Sendable {
   let batch: Result<Batch, any Error>
   let skipped: [SampleError]
+  /// The numbers of the batch's samples.
+  let indices: [Int]
+  /// Where the next batch begins.
+  let end: SamplePosition
 }
 
 /// Reads, decodes and tokenises the next batch on other threads while the model works on this one.
@@ -15,13 +19,14 @@ final class BatchLoader: Sendable {
     /// Batches not yet begun.
     var remaining: Int
     /// Broken samples since the last usable one.
-    var broken = 0
+    var broken: Int
     var ready: PreparedBatch?
   }
 
   private let data: any TrainingData
   private let model: VisionLanguageModel
   private let size: Int
+  private let maximumLength: Int?
   private let policy: BrokenSamplePolicy
   private let state: Mutex<State>
   private let queue = DispatchQueue(label: "MaTVLM batches")
@@ -30,12 +35,15 @@ final class BatchLoader: Sendable {
   /// - Parameters:
   ///   - size: sequences of a batch.
   ///   - count: batches that will be asked for.
+  ///   - broken: broken samples before the first one in `order`.
   init(
-    _ data: any TrainingData, for model: VisionLanguageModel, size: Int, count: Int,
-    order: SampleOrder, _ policy: BrokenSamplePolicy
+    _ data: any TrainingData, for model: VisionLanguageModel, size: Int, maximumLength: Int?,
+    count: Int,
+    order: SampleOrder, broken: Int, _ policy: BrokenSamplePolicy
   ) {
     (self.data, self.model, self.size, self.policy) = (data, model, size, policy)
-    state = Mutex(State(order: order, remaining: count))
+    self.maximumLength = maximumLength
+    state = Mutex(State(order: order, remaining: count, broken: broken))
     begin()
   }
 
@@ -65,30 +73,35 @@ final class BatchLoader: Sendable {
     }
     queue.async { [self] in
       var skipped: [SampleError] = []
-      let batch = Result { try prepare(&skipped) }
-      let prepared = PreparedBatch(batch: batch, skipped: skipped)
-      state.withLock { $0.ready = prepared }
+      var indices: [Int] = []
+      let batch = Result { try prepare(&indices, &skipped) }
+      state.withLock { state in
+        state.ready = PreparedBatch(
+          batch: batch, skipped: skipped, indices: indices,
+          end: SamplePosition(visits: state.order.visits, broken: state.broken))
+      }
       isReady.signal()
     }
   }
 
-  private func prepare(_ skipped: inout [SampleError]) throws -> Batch {
+  private func prepare(_ indices: inout [Int], _ skipped: inout [SampleError]) throws -> Batch {
     var examples: [TrainingExample] = []
     while examples.count < size {
-      for result in read(size - examples.count) {
+      for (index, result) in read(size - examples.count) {
         switch result {
         case .success(let example):
           examples.append(example)
+          indices.append(index)
           state.withLock { $0.broken = 0 }
         case .failure(let error): try skip(error, &skipped)
         }
       }
     }
-    return Batch(examples, for: model)
+    return Batch(examples, for: model, maximumLength: maximumLength)
   }
 
   /// The next `count` samples, in order.
-  private func read(_ count: Int) -> [Result<TrainingExample, any Error>] {
+  private func read(_ count: Int) -> [(Int, Result<TrainingExample, any Error>)] {
     let indices = state.withLock { state in (0..<count).map { _ in state.order.next() } }
     let results = Mutex([Result<TrainingExample, any Error>?](repeating: nil, count: count))
     DispatchQueue.concurrentPerform(iterations: count) { position in
@@ -97,7 +110,7 @@ final class BatchLoader: Sendable {
       }
       results.withLock { $0[position] = result }
     }
-    return results.withLock { $0.compactMap { $0 } }
+    return Array(zip(indices, results.withLock { $0.compactMap { $0 } }))
   }
 
   private func skip(_ error: any Error, _ skipped: inout [SampleError]) throws {

@@ -1,5 +1,6 @@
 import Foundation
 import MaTVLMImages
+import MaTVLMTensor
 import MaTVLMText
 
 /// A data file as a whole cannot be used.
@@ -24,6 +25,7 @@ public enum DatasetError: Error, Sendable, Hashable, CustomStringConvertible {
 public struct LLaVADataset: TrainingData {
   private let entries: [Entry]
   private let folder: ImageFolder
+  private let checksum: FileChecksum
 
   /// - Throws: ``DatasetError`` when the file is not such a list. Samples that are wrong in
   ///   themselves throw when they are asked for.
@@ -41,9 +43,21 @@ public struct LLaVADataset: TrainingData {
     }
     guard !entries.isEmpty else { throw DatasetError.empty(file: file.path) }
     folder = ImageFolder(imageFolder)
+    checksum = FileChecksum(of: data)
   }
 
   public var count: Int { entries.count }
+
+  /// The data file's content, and the size of every picture: opening hundreds of thousands of them
+  /// would take longer than anyone waits.
+  public var identity: String {
+    var sizes = CRC32C()
+    for entry in entries {
+      guard let image = try? entry.content.get().image else { continue }
+      withUnsafeBytes(of: Int64(folder.byteCount(image) ?? -1).littleEndian) { sizes.update($0) }
+    }
+    return "\(checksum), sizes of pictures " + String(format: "%08x", sizes.value)
+  }
 
   public func sample(_ index: Int) throws -> TrainingSample {
     let id = entries[index].id ?? "number \(index)"

@@ -4,12 +4,16 @@ import MaTVLMTensor
 
 /// A run: takes samples in order, adds up gradients, steps, and reports.
 public struct Trainer: Sendable {
-  private let task: any TrainingTask
-  private let configuration: TrainingConfiguration
-  private let data: any TrainingData
-  private let heldOut: (any TrainingData)?
-  private let order: SampleOrder
-  private var optimizer: AdamW
+  let task: any TrainingTask
+  let configuration: TrainingConfiguration
+  let data: any TrainingData
+  let heldOut: (any TrainingData)?
+  private(set) var optimizer: AdamW
+  /// How far the run is.
+  public private(set) var position = TrainingPosition()
+  /// Reads ahead; begins with the first update.
+  private var batches: BatchLoader?
+  private var unreached: UnreachedParameters
 
   /// Distils `teacher` into `student`, whose mixers and connector begin to train.
   ///
@@ -37,7 +41,7 @@ public struct Trainer: Sendable {
       heldOut: heldOut)
   }
 
-  private init(
+  package init(
     _ task: any TrainingTask, _ configuration: TrainingConfiguration, data: any TrainingData,
     heldOut: (any TrainingData)?
   ) {
@@ -45,9 +49,8 @@ public struct Trainer: Sendable {
     require(data.count > 0, "Trainer: no data")
     (self.task, self.configuration, self.data) = (task, configuration, data)
     self.heldOut = heldOut
-    order = SampleOrder(
-      count: data.count, shuffles: configuration.shuffles, seed: configuration.seed)
     optimizer = AdamW(configuration.optimizer)
+    unreached = UnreachedParameters(task.trained)
   }
 
   /// The model that learns.
@@ -56,57 +59,135 @@ public struct Trainer: Sendable {
   /// The parameters that change.
   public var trainedParameters: [Parameter] { task.trained }
 
+  /// Updates of the whole run.
+  public var steps: Int { configuration.steps }
+
+  public var isFinished: Bool { position.step >= configuration.steps }
+
   /// Runs to the end.
   ///
-  /// - Throws: ``SampleError`` when a broken sample is to stop the run, ``DatasetError`` when no
-  ///   sample can be used, ``TrainingError`` when numbers are no longer finite, and what a device throws.
+  /// - Throws: as ``advance(_:)``.
   public mutating func run(_ report: (TrainingEvent) throws -> Void) throws {
-    let batches = BatchLoader(
+    while !isFinished { try advance(report) }
+  }
+
+  /// Makes one update, and the evaluation that is due after it.
+  ///
+  /// - Throws: ``SampleError`` when a broken sample is to stop the run, ``DatasetError`` when no
+  ///   sample can be used, ``TrainingError`` when numbers are no longer finite, and what a device
+  ///   and `report` throw.
+  /// - Precondition: the run is not finished.
+  public mutating func advance(_ report: (TrainingEvent) throws -> Void) throws {
+    require(!isFinished, "advance: all \(configuration.steps) updates are made")
+    let loader = batches ?? makeLoader()
+    batches = nil  // What was read ahead is lost if this fails.
+    try report(.update(update(loader, report)))
+    batches = loader
+    if let interval = configuration.evaluationInterval, let heldOut,
+      position.step % interval == 0 || isFinished
+    {
+      let losses = try evaluate(heldOut)
+      note(losses)
+      try report(.evaluation(step: position.step, losses))
+    }
+  }
+
+  /// Goes on from a checkpoint that was read for this trainer.
+  mutating func restore(_ restored: TrainingCheckpoint.Restored) {
+    for (parameter, value) in zip(task.trained, restored.values) { parameter.assign(value) }
+    optimizer = AdamW(configuration.optimizer, moments: restored.moments)
+    position = restored.state.position
+    batches = nil
+  }
+
+  private func makeLoader() -> BatchLoader {
+    BatchLoader(
       data, for: task.student, size: configuration.batchSize,
-      count: configuration.steps * configuration.gradientAccumulation, order: order,
-      configuration.brokenSamples)
-    for step in 0..<configuration.steps {
-      try report(.update(update(step, batches, report)))
-      if let interval = configuration.evaluationInterval, let heldOut,
-        (step + 1) % interval == 0 || step + 1 == configuration.steps
-      {
-        try report(.evaluation(step: step + 1, evaluate(heldOut)))
-      }
+      maximumLength: configuration.maximumLength,
+      count: (configuration.steps - position.step) * configuration.gradientAccumulation,
+      order: SampleOrder(
+        count: data.count, shuffles: configuration.shuffles, seed: configuration.seed,
+        visits: position.samples.visits),
+      broken: position.samples.broken, configuration.brokenSamples)
+  }
+
+  private mutating func note(_ losses: LossMeans) {
+    let loss = task.objective.weighted(losses)
+    if loss < position.best?.loss ?? .infinity {
+      position.best = BestEvaluation(step: position.step, loss: loss)
     }
   }
 
   private mutating func update(
-    _ step: Int, _ batches: BatchLoader, _ report: (TrainingEvent) throws -> Void
+    _ batches: BatchLoader, _ report: (TrainingEvent) throws -> Void
   ) throws -> TrainingUpdate {
     let clock = ContinuousClock()
     let start = clock.now
-    let sequences = configuration.sequencesPerUpdate
-    var total = Gradients()
-    var sums = LossSums()
+    let sum = try accumulate(batches, report)
+    let norm = sum.gradients.norm()
+    try task.student.device.check()
+    guard norm.isFinite else { throw notFinite(sum.indices, sum.gradients) }
+    try unreached.check(
+      sum.gradients, step: position.step + 1,
+      exempt: sum.hasPictures ? [] : task.reachedByPictures)
+    let losses = sum.losses.mean(over: configuration.sequencesPerUpdate)
+    let outlier = judge(losses, norm)
+    let rate = configuration.schedule.rate(at: position.step)
+    if outlier?.isSkipped != true {
+      optimizer.update(
+        task.trained, with: sum.gradients, learningRate: Float(rate),
+        gradientScale: clippingFactor(norm))
+    }
+    position.step += 1
+    position.samples = sum.end
+    return TrainingUpdate(
+      step: position.step, learningRate: rate, losses: losses, objective: task.objective,
+      gradientNorm: Double(norm), rows: sum.rows, seconds: (clock.now - start) / .seconds(1),
+      outlier: outlier)
+  }
+
+  /// What the batches of an update add up to.
+  private struct Accumulation {
+    var gradients = Gradients()
+    var losses = LossSums()
     var rows = 0
+    var hasPictures = false
+    var indices: [Int] = []
+    var end: SamplePosition
+  }
+
+  private func accumulate(
+    _ batches: BatchLoader, _ report: (TrainingEvent) throws -> Void
+  ) throws -> Accumulation {
+    var sum = Accumulation(end: position.samples)
     for _ in 0..<configuration.gradientAccumulation {
       let prepared = batches.next()
       for error in prepared.skipped { try report(.skipped(error)) }
       let batch = try prepared.batch.get()
-      let (gradients, losses) = task.lossGradients(batch, sequences: sequences)
-      total += gradients
-      sums += losses
-      rows += batch.spliced.segments.rows
+      let (gradients, losses) = task.lossGradients(
+        batch, sequences: configuration.sequencesPerUpdate)
+      sum.gradients += gradients
+      sum.losses += losses
+      sum.rows += batch.spliced.segments.rows
+      sum.hasPictures = sum.hasPictures || !batch.pictures.isEmpty
+      sum.indices += prepared.indices
+      sum.end = prepared.end
       try task.student.device.check()
-      guard losses.isFinite else {
-        throw TrainingError.notFinite(step: step + 1, samples: batch.ids)
-      }
+      guard losses.isFinite else { throw notFinite(prepared.indices, gradients) }
     }
-    let norm = total.norm()
-    try task.student.device.check()
-    guard norm.isFinite else { throw TrainingError.notFinite(step: step + 1, samples: []) }
-    let rate = configuration.schedule.rate(at: step)
-    optimizer.update(
-      task.trained, with: total, learningRate: Float(rate), gradientScale: clippingFactor(norm))
-    return TrainingUpdate(
-      step: step + 1, learningRate: rate, losses: sums.mean(over: sequences),
-      objective: task.objective, gradientNorm: Double(norm), rows: rows,
-      seconds: (clock.now - start) / .seconds(1))
+    return sum
+  }
+
+  private mutating func judge(_ losses: LossMeans, _ norm: Float) -> Outlier? {
+    guard let factor = configuration.outlierFactor else { return nil }
+    var outlier = position.watch.judge(
+      loss: task.objective.weighted(losses), norm: Double(norm), factor: factor)
+    outlier?.isSkipped = configuration.outliers == .skip
+    return outlier
+  }
+
+  func batch(_ examples: [TrainingExample]) -> Batch {
+    Batch(examples, for: task.student, maximumLength: configuration.maximumLength)
   }
 
   /// As `torch.nn.utils.clip_grad_norm_`.
@@ -125,7 +206,7 @@ public struct Trainer: Sendable {
         try? TrainingExample(heldOut.sample(index), for: task.student)
       }
       guard !examples.isEmpty else { continue }
-      sums += task.losses(Batch(examples, for: task.student))
+      sums += task.losses(batch(examples))
       sequences += examples.count
     }
     guard sequences > 0 else { throw DatasetError.noUsableSample(samples: heldOut.count) }

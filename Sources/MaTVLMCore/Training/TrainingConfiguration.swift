@@ -18,7 +18,13 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var clip: Float? = 0.1
   public var shuffles = true
   public var seed: UInt64 = 42
+  /// Rows of a sequence at most, image tokens counted in; nil: as many as the model takes.
+  public var maximumLength: Int?
   public var brokenSamples = BrokenSamplePolicy.stop
+  /// An update whose loss or gradient norm is more than so many times the median of the last ones is
+  /// an outlier; nil: none is.
+  public var outlierFactor: Double? = 10
+  public var outliers = OutlierPolicy.report
   /// Updates between two evaluations on held-out samples; nil: none.
   public var evaluationInterval: Int?
   /// Keeps only each block's input for the gradient, and computes the block again.
@@ -33,7 +39,7 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var problem: String? {
     for (name, value) in [
       ("steps", steps), ("gradient accumulation", gradientAccumulation),
-      ("evaluation interval", evaluationInterval ?? 1),
+      ("evaluation interval", evaluationInterval ?? 1), ("maximum length", maximumLength ?? 1),
     ] where !(1...1_000_000_000).contains(value) {
       return "the \(name) must be between 1 and 1000000000, not \(value)"
     }
@@ -51,6 +57,9 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     }
     if let clip, !(clip > 0 && clip.isFinite) {
       return "the clipping norm must be above 0, not \(clip)"
+    }
+    if let outlierFactor, !(outlierFactor > 1 && outlierFactor.isFinite) {
+      return "the outlier factor must be above 1, not \(outlierFactor)"
     }
     return nil
   }

@@ -5,6 +5,9 @@ import MaTVLMText
 public protocol TrainingData: Sendable {
   var count: Int { get }
 
+  /// What tells these samples from others: a run goes on only with the data that it began with.
+  var identity: String { get }
+
   /// - Throws: ``SampleError`` when the sample cannot be used.
   func sample(_ index: Int) throws -> TrainingSample
 }

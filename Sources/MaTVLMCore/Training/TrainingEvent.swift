@@ -17,6 +17,9 @@ public struct LossMeans: Sendable, Hashable, Codable {
   public let kl: Double
   /// The cross-entropy of the answers' tokens.
   public let ce: Double
+  /// Which part of the answers' tokens the model finds the most likely, each after the true ones
+  /// before it; known of evaluations only.
+  public let accuracy: Double?
 }
 
 /// One update of the parameters.
@@ -32,35 +35,28 @@ public struct TrainingUpdate: Sendable {
   /// Rows of all sequences, image tokens counted in.
   public let rows: Int
   public let seconds: Double
+  /// What is far out of the ordinary in this update.
+  public let outlier: Outlier?
 
   /// The weighted sum of the losses: what the update makes smaller.
-  public var loss: Double {
-    Double(objective.layerWeight) * losses.layer + Double(objective.logitWeight) * losses.kl
-      + Double(objective.labelWeight) * losses.ce
-  }
+  public var loss: Double { objective.weighted(losses) }
 
   public var tokensPerSecond: Double { Double(rows) / max(seconds, 1e-9) }
 }
 
-/// Why a run cannot go on.
-public enum TrainingError: Error, Sendable, Hashable, CustomStringConvertible {
-  case notFinite(step: Int, samples: [String])
-
-  public var description: String {
-    switch self {
-    case .notFinite(let step, let samples):
-      "update \(step): a loss or gradient is not finite"
-        + (samples.isEmpty ? "" : " (samples \(samples.joined(separator: ", ")))")
-        + "; lower the learning rate or look at these samples"
-    }
+extension LossSums {
+  func mean(over sequences: Int) -> LossMeans {
+    let count = Double(sequences)
+    return LossMeans(
+      layer: layer / count, kl: logits / count, ce: labels / count,
+      accuracy: answerTokens > 0 ? Double(rightTokens) / Double(answerTokens) : nil)
   }
 }
 
-extension LossSums {
-  var isFinite: Bool { layer.isFinite && logits.isFinite && labels.isFinite }
-
-  func mean(over sequences: Int) -> LossMeans {
-    let count = Double(sequences)
-    return LossMeans(layer: layer / count, kl: logits / count, ce: labels / count)
+extension DistillationObjective {
+  /// The weighted sum of unweighted losses.
+  func weighted(_ losses: LossMeans) -> Double {
+    Double(layerWeight) * losses.layer + Double(logitWeight) * losses.kl
+      + Double(labelWeight) * losses.ce
   }
 }

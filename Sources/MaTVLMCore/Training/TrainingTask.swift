@@ -5,6 +5,8 @@ import MaTVLMTensor
 package protocol TrainingTask: Sendable {
   /// The model that learns.
   var student: VisionLanguageModel { get }
+  /// The models whose files the run reads, by the part that they play.
+  var models: [(name: String, model: VisionLanguageModel)] { get }
   /// What changes; everything else is frozen.
   var trained: [Parameter] { get }
   /// Weights the unweighted losses of a log line.
@@ -17,6 +19,13 @@ package protocol TrainingTask: Sendable {
 
   /// What the batch's sequences lose, without gradients.
   func losses(_ batch: Batch) -> LossSums
+}
+
+extension TrainingTask {
+  /// Names of what only pictures reach.
+  package var reachedByPictures: Set<String> {
+    Set((student.tower.parameters + student.connector.parameters).map(\.name))
+  }
 }
 
 /// Distillation in one stage (arXiv:2503.13440, section 3.3): the replaced mixers learn their layer's
@@ -34,8 +43,17 @@ package struct DistillationTask: TrainingTask {
   ) {
     (self.teacher, self.student, self.objective) = (teacher, student, objective)
     self.recompute = recompute
-    trained = student.distilledParameters
+    // Only the whole student's losses reach the connector.
+    let isWhole = objective.logitWeight > 0 || objective.labelWeight > 0
+    let connector = Set(student.connector.parameters.map(\.name))
+    trained = student.distilledParameters.filter { isWhole || !connector.contains($0.name) }
     for parameter in trained { parameter.isTrainable = true }
+  }
+
+  package var models: [(name: String, model: VisionLanguageModel)] {
+    // A student that was made of its teacher has no files of its own.
+    let own = student.tower.isShared(with: teacher.tower) ? [] : [("student", student)]
+    return [("teacher", teacher)] + own
   }
 
   package func lossGradients(_ batch: Batch, sequences: Int) -> (Gradients, LossSums) {
@@ -48,7 +66,8 @@ package struct DistillationTask: TrainingTask {
       sums.layer += loss.sum
       if objective.layerWeight > 0 { total += gradients(of: loss.total) }
     }
-    let loss = logitLoss(batch, recorded, features, sequences: sequences)
+    let loss = logitLoss(
+      batch, recorded, studentRows(batch, recorded, features), sequences: sequences)
     sums.logits = loss.divergenceSum
     sums.labels = loss.labelSum
     if objective.logitWeight > 0 || objective.labelWeight > 0 { total += gradients(of: loss.total) }
@@ -62,9 +81,11 @@ package struct DistillationTask: TrainingTask {
       for layer in student.decoder.mambaLayers {
         sums.layer += layerLoss(layer, recorded, batch, sequences: 1).sum
       }
-      let loss = logitLoss(batch, recorded, features, sequences: 1)
+      let rows = studentRows(batch, recorded, features)
+      let loss = logitLoss(batch, recorded, rows, sequences: 1)
       sums.logits = loss.divergenceSum
       sums.labels = loss.labelSum
+      sums.count(rows, batch, student.decoder)
       return sums
     }
   }
@@ -99,17 +120,20 @@ package struct DistillationTask: TrainingTask {
       output, record.output, batch.spliced.segments, objective, sequences: sequences)
   }
 
-  private func logitLoss(
-    _ batch: Batch, _ recorded: Recorded, _ features: Tensor?, sequences: Int
-  ) -> LogitLoss {
+  private func studentRows(_ batch: Batch, _ recorded: Recorded, _ features: Tensor?) -> Tensor {
     // One tower as a rule; a student that was read from a folder of its own has its own.
     let own =
       student.tower.isShared(with: teacher.tower)
       ? features : features.map { _ in withoutGradients { student.features(batch.pictures) } }
     let x = batch.spliced.rows(
       student.decoder.embedding, images: own.map { student.connector($0) })
-    let rows = student.decoder(x, recorded.layout, recompute: recompute)
-    return LogitLoss(
+    return student.decoder(x, recorded.layout, recompute: recompute)
+  }
+
+  private func logitLoss(
+    _ batch: Batch, _ recorded: Recorded, _ rows: Tensor, sequences: Int
+  ) -> LogitLoss {
+    LogitLoss(
       student.decoder.vocabularyHead(rows),
       teacher: teacher.decoder.vocabularyHead(recorded.rows),
       labels: batch.spliced.nextTokens, batch.spliced.segments, objective, sequences: sequences)
@@ -133,25 +157,34 @@ struct PretrainingTask: TrainingTask {
     for parameter in trained { parameter.isTrainable = true }
   }
 
+  var models: [(name: String, model: VisionLanguageModel)] { [("model", student)] }
+
   func lossGradients(_ batch: Batch, sequences: Int) -> (Gradients, LossSums) {
-    let loss = loss(batch, sequences: sequences)
-    return (gradients(of: loss.total), sums(loss))
-  }
-
-  func losses(_ batch: Batch) -> LossSums { withoutGradients { sums(loss(batch, sequences: 1)) } }
-
-  private func sums(_ loss: LogitLoss) -> LossSums {
+    let loss = loss(batch, finalRows(batch), sequences: sequences)
     var sums = LossSums()
     sums.labels = loss.labelSum
-    return sums
+    return (gradients(of: loss.total), sums)
   }
 
-  private func loss(_ batch: Batch, sequences: Int) -> LogitLoss {
+  func losses(_ batch: Batch) -> LossSums {
+    withoutGradients {
+      let rows = finalRows(batch)
+      var sums = LossSums()
+      sums.labels = loss(batch, rows, sequences: 1).labelSum
+      sums.count(rows, batch, student.decoder)
+      return sums
+    }
+  }
+
+  private func finalRows(_ batch: Batch) -> Tensor {
     let images = batch.pictures.isEmpty ? nil : student.imageRows(batch.pictures)
     let x = batch.spliced.rows(student.decoder.embedding, images: images)
     let layout = SequenceLayout(batch.spliced.segments, on: student.device)
-    let rows = student.decoder(x, layout, recompute: recompute)
-    return LogitLoss(
+    return student.decoder(x, layout, recompute: recompute)
+  }
+
+  private func loss(_ batch: Batch, _ rows: Tensor, sequences: Int) -> LogitLoss {
+    LogitLoss(
       student.decoder.vocabularyHead(rows), teacher: nil, labels: batch.spliced.nextTokens,
       batch.spliced.segments, objective, sequences: sequences)
   }

@@ -4,6 +4,8 @@ import Foundation
 package final class OutputFile {
   private let reportedPath: String
   private var descriptor: Int32
+  /// Bytes so far.
+  package private(set) var length = 0
 
   /// Creates the file, or empties the one that is there.
   /// - Parameter reportedPath: what errors call the file, when `path` is a passing name.
@@ -12,6 +14,22 @@ package final class OutputFile {
     self.reportedPath = reportedPath ?? path
     descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else { throw failure() }
+  }
+
+  /// Goes on with a file after its first `length` bytes; whatever follows them is cut off.
+  /// - Throws: ``CheckpointError/malformed(path:tensor:problem:)`` when the file is shorter.
+  package init(continuing path: String, after length: Int) throws {
+    reportedPath = path
+    descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw failure() }
+    let end = lseek(descriptor, 0, SEEK_END)
+    guard end >= length else {
+      throw CheckpointError.malformed(
+        path: path, tensor: nil, problem: "expected at least \(length) bytes, found \(end)")
+    }
+    guard ftruncate(descriptor, off_t(length)) == 0, lseek(descriptor, 0, SEEK_END) == length
+    else { throw failure() }
+    self.length = length
   }
 
   deinit {
@@ -28,12 +46,18 @@ package final class OutputFile {
         throw failure()
       }
       rest = rest.dropFirst(count)
+      length += count
     }
+  }
+
+  /// Waits until everything is on the disk.
+  package func synchronize() throws {
+    guard fsync(descriptor) == 0 || errno == EINVAL else { throw failure() }  // a device: EINVAL
   }
 
   /// Waits until everything is on the disk, and closes.
   package func close() throws {
-    guard fsync(descriptor) == 0 || errno == EINVAL else { throw failure() }  // a device: EINVAL
+    try synchronize()
     let closing = descriptor
     descriptor = -1
     guard Foundation.close(closing) == 0 else { throw failure() }
@@ -73,14 +97,14 @@ func temporarySibling(of url: URL, _ purpose: String) -> URL {
 }
 
 /// Renames within a file system, replacing a file or an empty folder at `target`.
-func move(_ source: URL, to target: URL) throws {
+package func move(_ source: URL, to target: URL) throws {
   guard rename(source.path, target.path) == 0 else {
     throw CheckpointError.unwritable(path: target.path, code: errno)
   }
 }
 
 /// Waits until a file's bytes or a folder's names are on the disk.
-func synchronize(_ url: URL) throws {
+package func synchronize(_ url: URL) throws {
   let descriptor = open(url.path, O_RDONLY | O_CLOEXEC)
   guard descriptor >= 0 else {
     throw CheckpointError.unwritable(path: url.path, code: errno)

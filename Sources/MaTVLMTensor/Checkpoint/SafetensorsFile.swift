@@ -51,3 +51,22 @@ public final class SafetensorsFile: Sendable {
   /// The bytes of the tensor of this name; nil when there is none.
   public func bytes(_ name: String) -> UnsafeRawBufferPointer? { entry(name).map(bytes(of:)) }
 }
+
+extension SafetensorsFile {
+  /// A float32 tensor in memory of its own, to be written in place later.
+  /// - Throws: ``CheckpointError`` naming file and tensor when it is missing, of another shape, or
+  ///   not stored as float32.
+  package func values(_ name: String, _ shape: Shape, on device: Device) throws -> Tensor {
+    guard let entry = entry(name) else {
+      throw CheckpointError.missingTensor(path: url.path, tensor: name)
+    }
+    guard entry.shape == shape else {
+      throw CheckpointError.wrongShape(
+        path: url.path, tensor: name, expected: shape, found: entry.shape)
+    }
+    guard entry.type == .float32 else {
+      throw CheckpointError.wrongType(path: url.path, tensor: name, found: entry.type.rawValue)
+    }
+    return Tensor(copying: bytes(of: entry), shape, .float32, on: device.backend)
+  }
+}

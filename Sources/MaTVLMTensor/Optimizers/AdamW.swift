@@ -20,6 +20,11 @@ public struct AdamW: Sendable {
     /// Updates that went into them. A parameter without a gradient sits an update out, as the
     /// connector does when no sample has a picture, so counts differ.
     public fileprivate(set) var step: Int
+
+    /// - Precondition: both tensors are float32, of one shape, and in memory of their own.
+    package init(first: Tensor, second: Tensor, step: Int) {
+      (self.first, self.second, self.step) = (first, second, step)
+    }
   }
 
   public let configuration: Configuration

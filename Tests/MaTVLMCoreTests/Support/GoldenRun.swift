@@ -26,6 +26,18 @@ struct GoldenRun {
     try trainer.run { events.append($0) }
   }
 
+  /// Makes so many updates.
+  mutating func advance(_ updates: Int) throws {
+    for _ in 0..<updates { try trainer.advance { events.append($0) } }
+  }
+
+  /// Goes on from the newest usable checkpoint.
+  mutating func restore(
+    from series: CheckpointSeries, damaged: (any Error) -> Void = { _ in }
+  ) throws -> [String: Int]? {
+    try series.restoreNewest(into: &trainer, damaged: damaged)
+  }
+
   var updates: [TrainingUpdate] {
     events.compactMap { if case .update(let update) = $0 { update } else { nil } }
   }

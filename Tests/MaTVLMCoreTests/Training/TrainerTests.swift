@@ -68,7 +68,9 @@ struct TrainerTests {
       weight.assign(Tensor(Array(repeating: .nan, count: weight.shape.count), weight.shape))
     }
     let before = run.bits
-    #expect(throws: TrainingError.notFinite(step: 1, samples: ["0", "1"])) { try run.run() }
+    let error = TrainingError.notFinite(
+      step: 1, samples: ["0", "1"], tensor: "connector._connector.0.weight")
+    #expect(throws: error) { try run.run() }
     #expect(run.bits == before && run.updates.isEmpty)
   }
 
@@ -154,23 +156,5 @@ struct TrainerTests {
       #expect(deviation(line["loss"] ?? 0, from: loss, relative: 1e-12) == nil)
     }
     #expect(try lines("evaluation.jsonl").map { $0["step"] } == [2, 3])
-  }
-}
-
-/// Golden samples in some order, some of them replaced by broken ones.
-private struct GoldenSamples: TrainingData {
-  let golden: LLaVADataset
-  let order: [Int]
-  let broken: Set<Int>
-  var count: Int { order.count }
-
-  init(_ order: [Int], broken: Set<Int> = []) throws {
-    (golden, self.order, self.broken) = (try GoldenModels.data(), order, broken)
-  }
-
-  func sample(_ index: Int) throws -> TrainingSample {
-    let number = order[index]
-    if broken.contains(number) { throw SampleError(id: "bad \(number)", reason: "for the test") }
-    return try golden.sample(number)
   }
 }

@@ -1,0 +1,59 @@
+import MaTVLMDistillation
+import MaTVLMTensor
+
+extension Trainer {
+  /// What is not finite, and in which samples: each is computed once more by itself.
+  ///
+  /// - Parameters:
+  ///   - indices: the samples of the update so far.
+  ///   - gradients: what they add up to.
+  func notFinite(_ indices: [Int], _ gradients: Gradients) -> TrainingError {
+    let broken = task.trained.first { !$0.value.array().allSatisfy(\.isFinite) }
+    var tensor = broken.map(\.name) ?? nameOfFirstNotFinite(gradients)
+    var samples: [String] = []
+    let examples = indices.compactMap { try? TrainingExample(data.sample($0), for: student) }
+    for example in examples {
+      let (alone, losses) = task.lossGradients(batch([example]), sequences: 1)
+      guard !losses.isFinite || !alone.norm().isFinite else { continue }
+      samples.append(example.id)
+      tensor = tensor ?? nameOfFirstNotFinite(alone) ?? losses.nameOfFirstNotFinite
+    }
+    return .notFinite(
+      step: position.step + 1, samples: samples.isEmpty ? examples.map(\.id) : samples,
+      tensor: tensor ?? "the sum of the gradients")
+  }
+
+  private func nameOfFirstNotFinite(_ gradients: Gradients) -> String? {
+    task.trained.first { parameter in
+      gradients[parameter].map { !$0.array().allSatisfy(\.isFinite) } ?? false
+    }.map { "the gradient of \($0.name)" }
+  }
+}
+
+extension LossSums {
+  var isFinite: Bool { nameOfFirstNotFinite == nil }
+
+  fileprivate var nameOfFirstNotFinite: String? {
+    [("layer", layer), ("divergence", logits), ("label", labels)]
+      .first { !$0.1.isFinite }.map { "the \($0.0) loss" }
+  }
+}
+
+/// Trained parameters that no gradient has reached yet: at the first update that could reach them,
+/// that is an error, and afterwards there is nothing left to look at.
+struct UnreachedParameters: Sendable {
+  private var parameters: [Parameter]
+
+  init(_ parameters: [Parameter]) { self.parameters = parameters }
+
+  /// - Parameters:
+  ///   - exempt: names of parameters that this update cannot reach.
+  /// - Throws: ``TrainingError/withoutGradient(step:tensors:)``.
+  mutating func check(_ gradients: Gradients, step: Int, exempt: Set<String>) throws {
+    guard !parameters.isEmpty else { return }
+    let missing = parameters.filter { gradients[$0] == nil }
+    let faults = missing.map(\.name).filter { !exempt.contains($0) }
+    guard faults.isEmpty else { throw TrainingError.withoutGradient(step: step, tensors: faults) }
+    parameters = missing
+  }
+}

@@ -1,0 +1,90 @@
+/// The options of a verb as they stand in run files: in sections, under the names of the command
+/// line.
+struct RunFileSchema {
+  let verb: String
+  /// In the order in which they are written.
+  let sections: [(name: String, options: [String])]
+
+  static let all = [distill, pretrain]
+
+  static let distill = RunFileSchema(
+    verb: "distill",
+    sections: [
+      ("model", ["teacher", "student"]),
+      ("data", ["data", "image-folder", "held-out"]),
+      ("layers", ["ssm-layers", "ssm-ratio", "placement", "seeding"]),
+      (
+        "objective",
+        ["layer-weight", "kl-weight", "ce-weight", "divergence", "temperature", "reduction"]
+      ),
+    ] + run)
+
+  static let pretrain = RunFileSchema(
+    verb: "pretrain", sections: [("data", ["pictures"])] + run)
+
+  private static let run: [(name: String, options: [String])] = [
+    (
+      "training",
+      [
+        "steps", "epochs", "batch-size", "gradient-accumulation", "learning-rate", "warmup-steps",
+        "decay-steps", "weight-decay", "clip", "no-shuffle", "seed", "maximum-length",
+        "broken-samples", "outlier-factor", "outliers", "evaluation-interval", "recompute",
+        "tensorboard",
+      ]
+    ),
+    ("checkpoints", ["resume", "checkpoint-interval", "checkpoints", "keep-checkpoints"]),
+    ("output", ["output", "overwrite"]),
+    ("machine", ["threads", "device", "precision", "cuda-path"]),
+  ]
+
+  /// Options that are true or false.
+  private static let flags: Set = [
+    "no-shuffle", "recompute", "tensorboard", "resume", "keep-checkpoints", "overwrite",
+  ]
+
+  /// What an option takes the place of when it is given later.
+  private static let alternatives = [
+    "steps": ["epochs"], "epochs": ["steps"], "ssm-layers": ["ssm-ratio"],
+    "ssm-ratio": ["ssm-layers"], "student": ["ssm-layers", "ssm-ratio", "seeding"],
+  ]
+
+  func isFlag(_ option: String) -> Bool { Self.flags.contains(option) }
+
+  static func displaced(by option: String) -> [String] {
+    [option] + (alternatives[option] ?? [])
+  }
+
+  /// `section.option` for every option.
+  var keys: [String] {
+    sections.flatMap { section in section.options.map { "\(section.name).\($0)" } }
+  }
+
+  /// The known name that is most like an unknown one, if any is like it at all.
+  func nearest(to key: String) -> String? {
+    let candidates = keys.map { known in
+      // Somebody may have the right option in the wrong section, or none.
+      let last = known.split(separator: ".").last.map(String.init) ?? known
+      let distance = min(
+        editDistance(key, known),
+        editDistance(key.split(separator: ".").last.map(String.init) ?? key, last))
+      return (known, distance)
+    }
+    return candidates.min { $0.1 < $1.1 }.flatMap { $0.1 <= max(2, key.count / 3) ? $0.0 : nil }
+  }
+}
+
+/// Letters to be added, removed or replaced (Levenshtein 1966).
+private func editDistance(_ a: String, _ b: String) -> Int {
+  let (a, b) = (Array(a), Array(b))
+  var row = Array(0...b.count)
+  for i in a.indices {
+    var diagonal = row[0]
+    row[0] = i + 1
+    for j in b.indices {
+      let replaced = diagonal + (a[i] == b[j] ? 0 : 1)
+      diagonal = row[j + 1]
+      row[j + 1] = min(replaced, row[j] + 1, diagonal + 1)
+    }
+  }
+  return row[b.count]
+}
