@@ -9,11 +9,15 @@
 #include "normalize-inl.h"
 #include "sequence-inl.h"
 
+#include "quantize-inl.h"
+#include "quantized-products-inl.h"
+
 const struct matvlm_kernels KERNELS = {
     .name = KERNELS_NAME,
     .elementwise = ELEMENTWISE_KERNELS,
     .normalize = NORMALIZE_KERNELS,
     .matrix = MATRIX_KERNELS,
+    .quantized = QUANTIZED_KERNELS,
     .sequence = SEQUENCE_KERNELS,
     .loss = LOSS_KERNELS,
 };

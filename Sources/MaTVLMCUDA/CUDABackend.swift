@@ -207,7 +207,7 @@ extension DType {
     case .float32: 0
     case .bfloat16: 1
     case .float16: 2
-    case .int32: preconditionFailure("int32 is not a floating-point type")
+    case .int32, .quantized: preconditionFailure("\(self) is not a floating-point type")
     }
   }
 }

@@ -214,6 +214,7 @@ extension DType {
     case .float16: 2
     case .bfloat16: 14
     case .int32: 10
+    case .quantized: preconditionFailure("\(self) is no type of cuBLAS")
     }
   }
 }

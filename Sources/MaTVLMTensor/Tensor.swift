@@ -11,7 +11,7 @@ public struct Tensor: Sendable {
 
   package init(_ storage: Storage, _ shape: Shape, _ dtype: DType, history: History? = nil) {
     require(
-      storage.byteCount >= shape.count * dtype.byteCount,
+      storage.byteCount >= dtype.byteCount(of: shape),
       "Tensor: \(shape) of \(dtype) does not fit \(storage.byteCount) bytes")
     self.shape = shape
     self.dtype = dtype
@@ -21,7 +21,7 @@ public struct Tensor: Sendable {
 
   /// A tensor with undefined content, for a backend to fill.
   package init(uninitialized shape: Shape, _ dtype: DType = .float32, on backend: any Backend) {
-    self.init(Storage(backend, byteCount: shape.count * dtype.byteCount), shape, dtype)
+    self.init(Storage(backend, byteCount: dtype.byteCount(of: shape)), shape, dtype)
   }
 
   /// Copies `values` to the device as float32.
@@ -69,9 +69,9 @@ public struct Tensor: Sendable {
   }
 
   /// The values as float32 on the host.
-  /// - Precondition: the tensor holds floating-point numbers.
+  /// - Precondition: the tensor holds floating-point numbers or quantised ones.
   public func array() -> [Float] {
-    require(dtype.isFloatingPoint, "array: \(dtype) \(shape); use indices()")
+    require(dtype.isWeight, "array: \(dtype) \(shape); use indices()")
     let source = dtype == .float32 ? self : backend.convert(detached, to: .float32)
     return source.hostCopy(of: Float.self)
   }

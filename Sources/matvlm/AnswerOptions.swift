@@ -17,6 +17,7 @@ struct AnswerOptions: ParsableArguments {
   var cacheType: Precision?
 
   @OptionGroup var sampling: SamplingOptions
+  @OptionGroup var weights: WeightOptions
 
   func validate() throws {
     if !(1...1_000_000).contains(maxTokens) {
@@ -28,11 +29,12 @@ struct AnswerOptions: ParsableArguments {
   /// - Throws: `ValidationError` when the device cannot keep keys and values so.
   func load(_ path: String, on device: Device) throws -> VisionLanguageModel {
     if let type = cacheType?.type, !device.cacheTypes.contains(type) {
-      let known = device.cacheTypes.map(\.rawValue).joined(separator: ", ")
+      let known = device.cacheTypes.map(\.description).joined(separator: ", ")
       throw ValidationError("--cache-type of \(device) must be one of \(known), not \(type).")
     }
     var model = try VisionLanguageModel.load(
-      URL(fileURLWithPath: path, isDirectory: true), on: device)
+      URL(fileURLWithPath: path, isDirectory: true), quantization: weights.quantization,
+      on: device)
     model.cacheType = cacheType?.type
     return model
   }

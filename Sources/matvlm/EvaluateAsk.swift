@@ -11,6 +11,9 @@ struct EvaluateAsk: ParsableCommand {
     help: "The model's folder; the embedded teacher when not given.", completion: .directory)
   var model: String?
 
+  @Option(help: "The folder of a model to compare distributions with.", completion: .directory)
+  var reference: String?
+
   @Option(parsing: .unconditional, help: "Held-out pictures, each with six questions.")
   var pictures = 200
 
@@ -26,6 +29,7 @@ struct EvaluateAsk: ParsableCommand {
   var json = false
 
   @OptionGroup var benchmark: BenchmarkOptions
+  @OptionGroup var weights: WeightOptions
   @OptionGroup var machine: MachineOptions
 
   func validate() throws {
@@ -34,6 +38,11 @@ struct EvaluateAsk: ParsableCommand {
     }
     if let batchSize, !(1...4096).contains(batchSize) {
       throw ValidationError("--batch-size must be between 1 and 4096, not \(batchSize).")
+    }
+    if benchmark.benchmark != nil, reference != nil || weights.quantize != nil {
+      throw ValidationError(
+        "--reference and --quantize go with questions about shapes; for --benchmark, name a folder "
+          + "that 'matvlm quantize' wrote.")
     }
   }
 
@@ -44,24 +53,55 @@ struct EvaluateAsk: ParsableCommand {
       let session = BenchmarkSession(name, benchmark, batchSize: batchSize ?? 16, isJSON: json)
       return try session.run(folder, seed: seed, on: device)
     }
-    let model = try VisionLanguageModel.load(folder, on: device)
-    let questions = EvaluationQuestion.shapes(
-      ShapeDataset(seed: seed, split: .heldOut), pictures: pictures)
-    let evaluation = try AnswerEvaluation(of: model, questions, batchSize: batchSize ?? 64) {
-      answered in
-      if StandardError.isTerminal {
-        StandardError.write(
-          "\r\(answered)/\(questions.count)" + (answered == questions.count ? "\n" : ""))
-      }
-    }
-    try StandardOutput.print(json ? evaluation.jsonText() : Self.table(evaluation))
+    try StandardOutput.print(shapes(folder, on: device).text(isJSON: json))
   }
 
-  private static func table(_ evaluation: AnswerEvaluation) -> String {
-    let rows = evaluation.abilities.sorted { $0.key < $1.key } + [("all", evaluation.total)]
-    return rows.map { name, accuracy in
+  private func shapes(_ folder: URL, on device: Device) throws -> ShapesReport {
+    let model = try VisionLanguageModel.load(
+      folder, quantization: weights.quantization, on: device)
+    let batchSize = batchSize ?? 64
+    let questions = EvaluationQuestion.shapes(
+      ShapeDataset(seed: seed, split: .heldOut), pictures: pictures)
+    let answers = try AnswerEvaluation(of: model, questions, batchSize: batchSize) {
+      Self.show($0, of: questions.count)
+    }
+    var report = ShapesReport(answers)
+    if reference != nil || weights.quantize != nil {
+      let other = try VisionLanguageModel.load(
+        reference.map { URL(fileURLWithPath: $0, isDirectory: true) } ?? folder, on: device
+      ).checkedAsReference(of: model)
+      report.divergence = try DistributionDivergence(
+        of: model, from: other, questions, batchSize: batchSize
+      ) { Self.show($0, of: questions.count) }
+    }
+    return report
+  }
+
+  private static func show(_ done: Int, of count: Int) {
+    guard StandardError.isTerminal else { return }
+    StandardError.write("\r\(done)/\(count)" + (done == count ? "\n" : ""))
+  }
+}
+
+/// What `evaluate` prints about shapes.
+private struct ShapesReport: Encodable {
+  let total: Accuracy
+  let abilities: [String: Accuracy]
+  var divergence: DistributionDivergence?
+
+  init(_ answers: AnswerEvaluation) { (total, abilities) = (answers.total, answers.abilities) }
+
+  func text(isJSON: Bool) throws -> String { isJSON ? try jsonText() : table }
+
+  private var table: String {
+    let rows = abilities.sorted { $0.key < $1.key } + [("all", total)]
+    let lines = rows.map { name, accuracy in
       name.padding(toLength: 12, withPad: " ", startingAt: 0)
         + String(format: "%6.1f %%  %5d questions", 100 * accuracy.fraction, accuracy.questions)
-    }.joined(separator: "\n")
+    }
+    let distance = divergence.map {
+      String(format: "KL from the reference %.2e nats per token, %d tokens", $0.kl, $0.tokens)
+    }
+    return (lines + [distance].compactMap { $0 }).joined(separator: "\n")
   }
 }

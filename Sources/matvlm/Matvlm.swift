@@ -17,8 +17,8 @@ struct Matvlm: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      Distill.self, Generate.self, Chat.self, Convert.self, Evaluate.self, ScoreAnswers.self,
-      Report.self, Info.self, Pretrain.self, Plot.self, Shapes.self, Bench.self,
+      Distill.self, Generate.self, Chat.self, Convert.self, Quantize.self, Evaluate.self,
+      ScoreAnswers.self, Report.self, Info.self, Pretrain.self, Plot.self, Shapes.self, Bench.self,
     ])
 
   static func main() {

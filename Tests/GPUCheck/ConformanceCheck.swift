@@ -8,17 +8,18 @@ func checkConformance(_ context: CheckContext) throws -> Bool {
     let device = try context.device(precision)
     // Products of the tensor cores are as exact as float32's, but add up in another order.
     var failures: [String] = []
-    for operation in OperationCase.all {
-      if context.isVerbose { report("\(precision.rawValue) \(operation)") }
+    let cases = OperationCase.all(on: device)
+    for operation in cases {
+      if context.isVerbose { report("\(precision) \(operation)") }
       failures += conformanceFailures(of: device, toleranceScale: 3, cases: [operation])
       if let failure = device.backend.failure {
         failures.append("\(operation): the device failed: \(failure)")
         break
       }
     }
-    for failure in failures { print("FAILED \(precision.rawValue) \(failure)") }
+    for failure in failures { print("FAILED \(precision) \(failure)") }
     report(
-      "\(OperationCase.all.count) cases in \(precision.rawValue)",
+      "\(cases.count) cases in \(precision)",
       failures.isEmpty ? "all conform" : "\(failures.count) results differ")
     conforms = conforms && failures.isEmpty
   }
@@ -28,12 +29,13 @@ func checkConformance(_ context: CheckContext) throws -> Bool {
 /// The same bits, run after run.
 func checkRepeatability(_ context: CheckContext) throws -> Bool {
   let device = try context.device(.bfloat16)
-  let different = OperationCase.all.filter { operation in
+  let cases = OperationCase.all(on: device)
+  let different = cases.filter { operation in
     let first = operation.resultBits(on: device)
     return (0..<2).contains { _ in operation.resultBits(on: device) != first }
   }
   try device.check()
   for operation in different { print("FAILED \(operation): other bits in another run") }
-  report("\(OperationCase.all.count) cases three times", "\(different.count) with other bits")
+  report("\(cases.count) cases three times", "\(different.count) with other bits")
   return different.isEmpty
 }

@@ -36,6 +36,13 @@ struct GradientCheckTests {
     #expect(check.failures([[4, 5], [4]]) { linear(x, $0[0], bias: $0[1]) } == [])
   }
 
+  @Test(arguments: Quantization.Code.allCases)
+  mutating func quantizedProducts(_ code: Quantization.Code) {
+    let weight = check.device.backend.convert(
+      check.constant([20, 40]), to: .quantized(Quantization(code)))
+    #expect(check.failures([[3, 40], [20]]) { linear($0[0], weight, bias: $0[1]) } == [])
+  }
+
   @Test mutating func norms() {
     #expect(
       check.failures([[3, 6], [6], [6]]) { layerNorm($0[0], $0[1], $0[2], epsilon: 1e-2) } == [])

@@ -54,6 +54,12 @@ struct CommandLineNumbersTests {
     ("pretrain --pictures 0 --output p", "--pictures"),
     ("shapes --count 0 --output s", "--count"), ("shapes --count -4 --output s", "-4"),
     ("convert --teacher teacher --ssm-layers 7 --output s", "layer 7"),
+    ("quantize --model teacher --bits 5 --output q", "not 5"),
+    ("quantize --model teacher --bits 8 --group 48 --output q", "not 48"),
+    ("evaluate --quantize int2", "int2"), ("evaluate --group 64", "--quantize"),
+    ("evaluate --quantize int8 --group 7", "not 7"),
+    ("bench decode --contexts 1,,2", "1,,2"), ("bench decode --tokens 0", "--tokens"),
+    ("bench prefill --prompt 0", "--prompt"), ("bench prefill --ssm-ratio 2", "--ssm-ratio"),
     ("bench distill --hidden 0", "--hidden"), ("bench distill --hidden 64 --heads 5", "--heads"),
     ("bench distill --repeats -1", "-1"), ("bench distill --hidden 1000000", "memory"),
   ]

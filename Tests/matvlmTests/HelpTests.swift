@@ -4,8 +4,8 @@ import Testing
 @Suite("Help, version and wrong command lines")
 struct HelpTests {
   static let verbs = [
-    "distill", "generate", "chat", "convert", "evaluate", "score", "report", "info", "pretrain",
-    "plot", "shapes", "bench",
+    "distill", "generate", "chat", "convert", "quantize", "evaluate", "score", "report", "info",
+    "pretrain", "plot", "shapes", "bench",
   ]
 
   /// Every option that the README and scripts may use; the words are the help's own.
@@ -29,7 +29,8 @@ struct HelpTests {
       [
         "--model", "--image", "--prompt", "--max-tokens", "--temperature", "--top-k", "--top-p",
         "--min-p", "--repetition-penalty", "--seed", "--stop", "--json", "--raw", "--threads",
-        "--cache-type", "--batch", "--batch-size", "--image-folder", "--broken-samples",
+        "--cache-type", "--quantize", "--group", "--batch", "--batch-size", "--image-folder",
+        "--broken-samples",
       ]
     ),
     (
@@ -41,12 +42,13 @@ struct HelpTests {
       ]
     ),
     (["convert"], ["--teacher", "--ssm-layers", "--seeding", "--seed", "--output", "--overwrite"]),
+    (["quantize"], ["--model", "--bits", "--group", "--output", "--overwrite"]),
     (
       ["evaluate"],
       [
         "--model", "--pictures", "--seed", "--batch-size", "--json", "--benchmark", "--data",
         "--questions", "--images", "--annotations", "--prompt", "--max-tokens", "--published-limit",
-        "--shard", "--output", "merge",
+        "--shard", "--output", "merge", "--reference", "--quantize",
       ]
     ),
     (["evaluate", "merge"], ["--benchmark", "--data", "--output", "--json"]),
@@ -56,6 +58,11 @@ struct HelpTests {
     (["pretrain"], ["--pictures", "--steps", "--epochs", "--learning-rate", "--output"]),
     (["plot"], ["<runs>", "--output"]),
     (["shapes"], ["--output", "--count", "--seed"]),
+    (
+      ["bench", "decode"],
+      ["--preset", "--model", "--contexts", "--tokens", "--ssm-ratio", "--quantize"]
+    ),
+    (["bench", "prefill"], ["--preset", "--model", "--prompt", "--repeats", "--quantize"]),
     (["bench", "distill"], ["--hidden", "--layers", "--heads", "--vocab", "--batch", "--length"]),
   ]
 

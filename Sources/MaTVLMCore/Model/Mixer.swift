@@ -101,11 +101,11 @@ public enum MixerState: Sendable {
     }
   }
 
-  /// This state after recorded work has added one row to it.
-  func advanced() -> MixerState {
+  /// This state after recorded work has added rows to it.
+  func advanced(by rows: Int = 1) -> MixerState {
     switch self {
     case .keyValues(var cache):
-      cache.advance(1)
+      cache.advance(rows)
       return .keyValues(cache)
     case .recurrent: return self
     }

@@ -9,7 +9,9 @@ struct ModelOrigin: Sendable {
 
   /// How the folder's matrices are stored; new tensors are stored alike.
   var storageType: DType {
-    checkpoint.tensor("language_model.model.embed_tokens.weight")?.type.parameterType ?? .float32
+    ["embed_tokens", "final_layernorm"].lazy.compactMap {
+      checkpoint.tensor("language_model.model.\($0).weight")?.type.parameterType
+    }.first ?? .float32
   }
 
   /// Tensors that publishers save and nothing here computes with: vision layers after the one whose
@@ -28,21 +30,44 @@ struct ModelOrigin: Sendable {
 
 extension VisionLanguageModel {
   /// Reads a model folder in the authors' layout: `config.json`, for a hybrid `mamba_config.json`,
-  /// safetensors, tokenizer files. Matrices are used where they lie in the mapped files.
+  /// safetensors, tokenizer files. Matrices are used where they lie in the mapped files, unless they
+  /// are quantised.
   ///
+  /// - Parameter quantization: what every matrix of weights is rounded to; nil: held as stored.
   /// - Throws: when a file is missing or damaged, a key cannot be used, or a tensor is missing,
-  ///   unexpected or of another shape; nothing is half loaded.
-  public static func load(_ directory: URL, on device: Device = .cpu) throws -> VisionLanguageModel
-  {
+  ///   unexpected or of another shape; nothing is half loaded. ``QuantizationError`` when the folder
+  ///   is quantised otherwise, or the device has no products with quantised weights.
+  public static func load(
+    _ directory: URL, quantization: Quantization? = nil, on device: Device = .cpu
+  ) throws -> VisionLanguageModel {
     let configuration = try ModelConfiguration(directory: directory)
+    let format = try weightFormat(configuration, wanted: quantization, on: device)
     let tokenizer = try Tokenizer.load(directory)
     let checkpoint = try Checkpoint.open(directory)
     let model = try VisionLanguageModel(
-      configuration, checkpoint.source(on: device), tokenizer: tokenizer,
+      configuration, checkpoint.source(format, on: device), tokenizer: tokenizer,
       origin: ModelOrigin(directory: directory, checkpoint: checkpoint))
     try checkpoint.requireNothingUnexpected { ModelOrigin.isUncomputed($0, configuration) }
     try model.checkTokenizer(directory)
     return model
+  }
+
+  private static func weightFormat(
+    _ configuration: ModelConfiguration, wanted: Quantization?, on device: Device
+  ) throws -> WeightFormat {
+    let file = configuration.source.file
+    let stored = try Quantization(configuration.source)
+    if let stored, let wanted, stored != wanted {
+      throw QuantizationError(
+        description: "\(file): the weights are \(stored) already, not \(wanted); "
+          + "take the folder that they were made of")
+    }
+    guard stored == nil && wanted == nil || device.backend.holdsQuantizedWeights else {
+      throw QuantizationError(
+        description: "\(file): \(device) has no products with quantised weights yet; "
+          + "use the CPU, or weights in floating point")
+    }
+    return WeightFormat(stored: stored, wanted: wanted)
   }
 
   private func checkTokenizer(_ directory: URL) throws {
@@ -95,7 +120,7 @@ extension VisionLanguageModel {
 
   /// Everything that is computed with, then what is only carried along.
   private func tensors(as type: DType) -> [CheckpointTensor] {
-    let computed = parameters.map { CheckpointTensor($0, as: type) }
+    let computed = parameters.flatMap { CheckpointTensor.parts(of: $0, as: type) }
     guard let origin else { return computed }
     let carried = origin.checkpoint.unused.filter {
       ModelOrigin.isUncomputed($0.name, configuration)
@@ -105,7 +130,8 @@ extension VisionLanguageModel {
 
   private func savedConfiguration(as type: DType) -> JSONValue {
     var values = configuration.source.values
-    values["torch_dtype"] = .string(type.rawValue)
+    values["torch_dtype"] = .string(type.description)
+    if let quantization { values[Quantization.key] = quantization.json }
     if configuration.mamba != nil, values["hybrid_model_name_or_path"] == nil {
       values["hybrid_model_name_or_path"] = .null
     }

@@ -40,7 +40,7 @@ public struct ModelSummary: Sendable, Codable, Hashable, CustomStringConvertible
       stored.map { checkpoint in
         checkpoint.names.reduce(0) { $0 + (checkpoint.tensor($1)?.byteCount ?? 0) }
       } ?? parameters * type.byteCount
-    storedAs = type.rawValue
+    storedAs = model.quantization?.description ?? type.description
     imageTokens = configuration.vision.tokens
   }
 

@@ -33,7 +33,7 @@ extension Trainer {
     facts.merge(try Self.settings(task.objective)) { one, _ in one }
     facts["data"] = data.identity
     facts["held_out"] = heldOut?.identity
-    facts["activations"] = student.device.backend.activationType.rawValue
+    facts["activations"] = student.device.backend.activationType.description
     facts["parameters at the start"] = start
     for (name, model) in task.models {
       for file in model.files {

@@ -8,14 +8,18 @@
 /// heads, `P` head width, `N` state width, `K` taps, `S` segments, `V` vocabulary.
 ///
 /// Activations have the backend's ``activationType``. Matrices of weights may be float32, bfloat16
-/// or float16 and are used as stored; vectors of weights are float32. Gradients of weights, norms,
-/// losses, states and sums are float32. A weight's dimensions beyond the first count as columns: the
-/// rows and the width of its ``Shape``.
+/// or float16 and are used as stored, or quantised where ``holdsQuantizedWeights``; vectors of weights
+/// are float32. Gradients of weights, norms, losses, states and sums are float32. A weight's
+/// dimensions beyond the first count as columns: the rows and the width of its ``Shape``.
 package protocol Backend: AnyObject, Sendable {
   /// How people name the device: `cpu`, `cuda:0`.
   var name: String { get }
   /// The type of activations: what `linear` takes and returns.
   var activationType: DType { get }
+  /// Whether `convert` makes quantised matrices and takes them back, and `linear`, its gradient, the
+  /// losses over the vocabulary and `gatherRows` take them as weights. Such a device may round the
+  /// rows that it multiplies with them to 8 bits, in the same groups.
+  var holdsQuantizedWeights: Bool { get }
   /// The types that caches of keys and values may have.
   var cacheTypes: [DType] { get }
   /// What made the device fail, after which nothing it returns means anything; nil: it works.
@@ -33,7 +37,8 @@ package protocol Backend: AnyObject, Sendable {
   /// - Parameter owner: keeps `bytes` mapped as long as the storage lives.
   func adopt(_ bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable) -> Storage
   func zeros(_ shape: Shape, _ dtype: DType) -> Tensor
-  /// A new tensor with the values of `x`, floating-point types rounded to nearest even.
+  /// A new tensor with the values of `x`, floating-point types rounded to nearest even. To a quantised
+  /// type: each group by the scale that the device finds good, laid out by ``QuantizedLayout``.
   func convert(_ x: Tensor, to dtype: DType) -> Tensor
 
   /// Keeps what `body` computes instead of computing it, so that it can be done again without the

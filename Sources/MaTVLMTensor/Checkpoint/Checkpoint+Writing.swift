@@ -4,8 +4,9 @@ extension Checkpoint {
   /// Writes tensors as Transformers does: `model.safetensors`, or, when that would be too large,
   /// `model-00001-of-0000N.safetensors` and so on with an index.
   ///
-  /// Within a file tensors with larger elements come first, so that each is aligned for its type
-  /// when the file is mapped; apart from that the order stays.
+  /// Within a file the parts of quantised matrices come first, on whole cache lines and next to each
+  /// other, then tensors with larger elements, so that each is aligned for its type when the file is
+  /// mapped; apart from that the order stays.
   /// - Parameters:
   ///   - directory: an existing folder without a checkpoint, as a rule ``AtomicFolder/temporary``.
   ///   - maximumShardBytes: how much data goes into one file; a larger tensor gets its own.
@@ -22,9 +23,11 @@ extension Checkpoint {
         fatalError("Checkpoint.write: two tensors have one name")
       })
     for (shard, name) in zip(shards, names) {
-      let sizes = Set(shard.map(\.type.byteCount)).sorted(by: >)
-      let aligned = sizes.flatMap { size in shard.filter { $0.type.byteCount == size } }
-      try SafetensorsWriter.write(aligned, to: directory.appending(path: name))
+      let (parts, whole) = (shard.filter(\.isPart), shard.filter { !$0.isPart })
+      let sizes = Set(whole.map(\.type.byteCount)).sorted(by: >)
+      let aligned = sizes.flatMap { size in whole.filter { $0.type.byteCount == size } }
+      try SafetensorsWriter.write(
+        parts + aligned, alignment: parts.isEmpty ? 8 : 64, to: directory.appending(path: name))
     }
     if shards.count > 1 {
       let total = tensors.map(\.byteCount).reduce(0, +)

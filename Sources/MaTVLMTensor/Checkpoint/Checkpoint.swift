@@ -67,8 +67,11 @@ public struct Checkpoint: Sendable {
   }
 
   /// Where a model takes its parameters from.
-  public func source(on device: Device = .cpu) -> ParameterSource {
-    ParameterSource(self, on: device)
+  /// - Parameter format: how matrices are stored, and how they are to be held.
+  public func source(
+    _ format: WeightFormat = WeightFormat(), on device: Device = .cpu
+  ) -> ParameterSource {
+    ParameterSource(self, format, on: device)
   }
 
   /// The names of all tensors, file after file in the order of their bytes.

@@ -9,6 +9,8 @@ public struct CheckpointTensor: Sendable {
 
   private enum Content: Sendable {
     case tensor(Tensor)
+    /// Bytes of a tensor's memory, from an offset on.
+    case part(Tensor, Int)
     case file(SafetensorsFile, SafetensorsFile.Entry)
     case bytes(Data)
   }
@@ -25,6 +27,28 @@ public struct CheckpointTensor: Sendable {
     type = SafetensorsType(dtype)
     shape = tensor.shape
     content = .tensor(tensor.detached)
+  }
+
+  /// The tensors that a parameter is stored as: itself, or the codes and scales of a quantised one.
+  /// - Parameter dtype: what floating-point values are rounded to.
+  public static func parts(of parameter: Parameter, as dtype: DType) -> [CheckpointTensor] {
+    let value = parameter.value.detached
+    guard case .quantized(let quantization) = value.dtype else {
+      return [CheckpointTensor(parameter, as: dtype)]
+    }
+    let (name, layout) = (parameter.name, QuantizedLayout(value.shape, quantization))
+    return [
+      CheckpointTensor(QuantizedName.codes(name), .uint8, layout.codesShape, value, at: 0),
+      CheckpointTensor(
+        QuantizedName.scales(name), .bfloat16, layout.scalesShape, value, at: layout.scalesOffset),
+    ]
+  }
+
+  private init(
+    _ name: String, _ type: SafetensorsType, _ shape: Shape, _ tensor: Tensor, at offset: Int
+  ) {
+    (self.name, self.type, self.shape) = (name, type, shape)
+    content = .part(tensor, offset)
   }
 
   /// A parameter under its own name.
@@ -52,11 +76,16 @@ public struct CheckpointTensor: Sendable {
 
   public var byteCount: Int { shape.count * type.byteCount }
 
+  /// Whether this is one of several that lie end to end in memory, and should in the file.
+  var isPart: Bool { if case .part = content { true } else { false } }
+
   /// Hands the bytes to `body` as they are to be stored, in order and in bounded pieces.
   func forEachChunk(_ body: (UnsafeRawBufferPointer) throws -> Void) throws {
     switch content {
     case .tensor(let tensor):
       try tensor.forEachChunk(as: type.parameterType ?? .int32, body)
+    case .part(let tensor, let offset):
+      try tensor.forEachChunk(of: offset..<offset + byteCount, body)
     case .file(let file, let entry):
       try withExtendedLifetime(file) { try body(file.bytes(of: entry)) }
     case .bytes(let bytes):

@@ -8,7 +8,7 @@ public struct ParameterSource: Sendable {
   public let device: Device
 
   private enum Origin: Sendable {
-    case checkpoint(Checkpoint)
+    case checkpoint(Checkpoint, WeightFormat)
     case fresh(RandomGenerator, matrices: DType)
   }
   private let origin: Origin
@@ -17,19 +17,19 @@ public struct ParameterSource: Sendable {
     (self.path, self.device, self.origin) = (path, device, origin)
   }
 
-  init(_ checkpoint: Checkpoint, on device: Device) {
-    self.init(path: "", on: device, .checkpoint(checkpoint))
+  init(_ checkpoint: Checkpoint, _ format: WeightFormat, on device: Device) {
+    self.init(path: "", on: device, .checkpoint(checkpoint, format))
   }
 
   /// A source that makes every parameter by its ``Initialization``.
   ///
   /// Values depend on the seed and the parameter's whole name only, not on what else is made.
   /// - Parameter matrices: the type of what ``matrix(_:_:_:)`` returns.
-  /// - Precondition: `matrices` is a floating-point type.
+  /// - Precondition: `matrices` is a type of weights, and one that the device holds.
   public static func fresh(
     seed: UInt64, matrices: DType = .float32, on device: Device = .cpu
   ) -> ParameterSource {
-    require(matrices.isFloatingPoint, "ParameterSource: matrices of \(matrices)")
+    require(matrices.isWeight, "ParameterSource: matrices of \(matrices)")
     return ParameterSource(
       path: "", on: device, .fresh(RandomGenerator(seed: seed), matrices: matrices))
   }
@@ -45,7 +45,7 @@ public struct ParameterSource: Sendable {
   /// Whether a checkpoint has this tensor; never so for a fresh source.
   public func contains(_ name: String) -> Bool {
     switch origin {
-    case .checkpoint(let checkpoint): checkpoint.contains(self.name(name))
+    case .checkpoint(let checkpoint, _): checkpoint.contains(self.name(name))
     case .fresh: false
     }
   }
@@ -66,7 +66,8 @@ public struct ParameterSource: Sendable {
   }
 
   /// A matrix (or a table, or a convolution's filters) as stored: float32, bfloat16 or float16, in
-  /// place in the mapped file where the device can and the file has it aligned.
+  /// place in the mapped file where the device can and the file has it aligned; or quantised, if it is
+  /// stored so or the source's ``WeightFormat`` asks for it.
   /// - Throws: as ``vector(_:_:_:)``.
   public func matrix(
     _ name: String, _ shape: Shape, _ initial: Initialization
@@ -81,38 +82,20 @@ public struct ParameterSource: Sendable {
   ) throws -> Parameter {
     let name = name(last)
     switch origin {
-    case .checkpoint(let checkpoint):
-      let value = try checkpoint.value(of: name, shape, on: device.backend)
-      guard let dtype, dtype != value.dtype else { return Parameter(name, value) }
-      return Parameter(name, device.backend.convert(value, to: dtype))
+    case .checkpoint(let checkpoint, let format):
+      guard let dtype else {
+        return Parameter(
+          name, try checkpoint.matrix(name, shape, format, on: device.backend))
+      }
+      return Parameter(name, try checkpoint.value(of: name, shape, as: dtype, on: device.backend))
     case .fresh(let generator, let matrices):
+      let dtype = dtype ?? matrices
+      let drawn = initial.tensor(
+        shape, dtype.isFloatingPoint ? dtype : .bfloat16, on: device.backend,
+        using: generator.split(fingerprint(name)))
       return Parameter(
-        name,
-        initial.tensor(
-          shape, dtype ?? matrices, on: device.backend,
-          using: generator.split(fingerprint(name))))
+        name, drawn.dtype == dtype ? drawn : device.backend.convert(drawn, to: dtype))
     }
-  }
-}
-
-extension Checkpoint {
-  /// A tensor as it is stored, in place where it is aligned for its type.
-  fileprivate func value(of name: String, _ shape: Shape, on backend: any Backend) throws -> Tensor
-  {
-    let (file, entry) = try requested(name)
-    guard entry.shape == shape else {
-      throw CheckpointError.wrongShape(
-        path: file.url.path, tensor: name, expected: shape, found: entry.shape)
-    }
-    guard let dtype = entry.type.parameterType else {
-      throw CheckpointError.wrongType(
-        path: file.url.path, tensor: name, found: entry.type.rawValue)
-    }
-    let bytes = file.bytes(of: entry)
-    guard UInt(bitPattern: bytes.baseAddress) % UInt(dtype.byteCount) == 0 else {
-      return Tensor(copying: bytes, shape, dtype, on: backend)
-    }
-    return Tensor(backend.adopt(bytes, owner: file), shape, dtype)
   }
 }
 

@@ -45,6 +45,9 @@ public final class SafetensorsFile: Sendable {
     return UnsafeRawBufferPointer(rebasing: file.bytes[entry.range])
   }
 
+  /// Gives back the memory of a tensor whose values have been copied.
+  func release(_ entry: Entry) { file.release(entry.range) }
+
   /// The bytes of the tensor of this name; nil when there is none.
   public func bytes(_ name: String) -> UnsafeRawBufferPointer? { entry(name).map(bytes(of:)) }
 }

@@ -173,10 +173,11 @@ extension SafetensorsHeader {
 
 extension SafetensorsHeader {
   /// The bytes before the first tensor: length and JSON as the reference implementation writes
-  /// them, padded with spaces so that data begins at a multiple of eight.
+  /// them, padded with spaces so that data begins at a multiple of `alignment`.
   ///
   /// Only the lengths of the entries' ranges count: data is laid end to end in the order given.
-  func encoded() -> [UInt8] {
+  /// - Precondition: the alignment is a multiple of eight.
+  func encoded(alignment: Int = 8) -> [UInt8] {
     var members: [String] = []
     if !metadata.isEmpty {
       let pairs = metadata.sorted { $0.key < $1.key }
@@ -193,7 +194,9 @@ extension SafetensorsHeader {
           + "\"shape\":[\(shape)],\"data_offsets\":[\(begin),\(end)]}")
     }
     var json = Array("{\(members.joined(separator: ","))}".utf8)
-    json.append(contentsOf: repeatElement(UInt8(ascii: " "), count: (8 - json.count % 8) % 8))
+    json.append(
+      contentsOf: repeatElement(
+        UInt8(ascii: " "), count: (alignment - (8 + json.count) % alignment) % alignment))
     return withUnsafeBytes(of: UInt64(json.count).littleEndian, Array.init) + json
   }
 }

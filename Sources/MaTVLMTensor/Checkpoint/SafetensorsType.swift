@@ -39,12 +39,14 @@ public enum SafetensorsType: String, Sendable, Hashable, CaseIterable {
     }
   }
 
+  /// - Precondition: the type is not quantised; such a tensor is stored as two.
   public init(_ dtype: DType) {
     switch dtype {
     case .float32: self = .float32
     case .bfloat16: self = .bfloat16
     case .float16: self = .float16
     case .int32: self = .int32
+    case .quantized: fatalError("\(dtype) is stored as codes and scales")
     }
   }
 }

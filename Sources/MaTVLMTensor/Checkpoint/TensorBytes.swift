@@ -9,7 +9,7 @@ extension Tensor {
     on backend: any Backend
   ) {
     require(
-      bytes.count == shape.count * dtype.byteCount, "Tensor: \(bytes.count) bytes for \(shape)")
+      bytes.count == dtype.byteCount(of: shape), "Tensor: \(bytes.count) bytes for \(shape)")
     self.init(uninitialized: shape, dtype, on: backend)
     backend.write(bytes, to: storage.memory, at: 0)
   }
@@ -56,6 +56,21 @@ extension Tensor {
       backend.read(storage.memory, at: start * self.dtype.byteCount, into: part)
       try Tensor.converting(
         UnsafeRawBufferPointer(part), self.dtype, to: dtype, on: backend, body)
+    }
+  }
+
+  /// Hands some of the tensor's bytes as they are to `body`, in order and a chunk at a time.
+  func forEachChunk(
+    of range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> Void
+  ) rethrows {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: min(conversionChunk, range.count), alignment: 64)
+    defer { buffer.deallocate() }
+    for start in stride(from: range.lowerBound, to: range.upperBound, by: conversionChunk) {
+      let count = min(conversionChunk, range.upperBound - start)
+      let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
+      backend.read(storage.memory, at: start, into: part)
+      try body(UnsafeRawBufferPointer(part))
     }
   }
 

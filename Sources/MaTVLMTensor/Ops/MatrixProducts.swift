@@ -2,7 +2,7 @@
 ///
 /// - Parameters:
 ///   - x: [T, I]
-///   - weight: [O, I], float32, bfloat16 or float16 as stored; further dimensions count as columns.
+///   - weight: [O, I], float32, bfloat16 or float16 as stored, or quantised; further dimensions count as columns.
 ///   - bias: float32 [O]
 /// - Returns: [T, O]
 public func linear(_ x: Tensor, _ weight: Tensor, bias: Tensor? = nil) -> Tensor {

@@ -32,8 +32,11 @@ struct ModelFolder {
   }
 
   /// Writes the tensors that `change` makes of the original ones.
-  func rewriteTensors(_ change: ([CheckpointTensor]) -> [CheckpointTensor]) throws {
-    let checkpoint = try Checkpoint.open(original)
+  /// - Parameter source: the folder with the original ones; nil: what the copy was made of.
+  func rewriteTensors(
+    of source: URL? = nil, _ change: ([CheckpointTensor]) -> [CheckpointTensor]
+  ) throws {
+    let checkpoint = try Checkpoint.open(source ?? original)
     try remove("model.safetensors")
     try Checkpoint.write(change(checkpoint.names.compactMap(checkpoint.tensor)), to: url)
   }

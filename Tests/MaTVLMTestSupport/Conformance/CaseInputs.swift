@@ -82,20 +82,20 @@ struct CaseInputs {
     _ values: [Double], _ shape: Shape, _ dtype: DType
   ) -> Tensor {
     let tensor = tensor(values, shape, dtype)
-    guarded.append((tensor, hostBytes(of: values, as: dtype)))
+    guarded.append((tensor, hostBytes(of: values, shape, as: dtype)))
     return tensor
   }
 
   private func tensor(_ values: [Double], _ shape: Shape, _ dtype: DType) -> Tensor {
     let tensor = Tensor(uninitialized: shape, dtype, on: backend)
-    hostBytes(of: values, as: dtype).withUnsafeBytes {
+    hostBytes(of: values, shape, as: dtype).withUnsafeBytes {
       backend.write($0, to: tensor.storage.memory, at: 0)
     }
     return tensor
   }
 
   private func bytes(of x: Tensor) -> [UInt8] {
-    var bytes = [UInt8](repeating: 0, count: x.shape.count * x.dtype.byteCount)
+    var bytes = [UInt8](repeating: 0, count: x.dtype.byteCount(of: x.shape))
     bytes.withUnsafeMutableBytes { backend.read(x.storage.memory, at: 0, into: $0) }
     return bytes
   }

@@ -34,18 +34,22 @@ struct NarrowFloat {
 }
 
 /// `values` as they lie in the memory of a tensor of type `dtype`.
-func hostBytes(of values: [Double], as dtype: DType) -> [UInt8] {
+func hostBytes(of values: [Double], _ shape: Shape, as dtype: DType) -> [UInt8] {
   switch dtype {
   case .float32: values.map { Float($0) }.withUnsafeBytes(Array.init)
   case .bfloat16: values.map(NarrowFloat.bfloat16.encode).withUnsafeBytes(Array.init)
   case .float16: values.map(NarrowFloat.float16.encode).withUnsafeBytes(Array.init)
   case .int32: values.map { Int32($0) }.withUnsafeBytes(Array.init)
+  case .quantized(let quantization): QuantizedNumbers(shape, quantization).encode(values)
   }
 }
 
-/// The first `count` numbers in the memory of a tensor of type `dtype`.
-func hostValues(in bytes: UnsafeRawBufferPointer, _ count: Int, of dtype: DType) -> [Double] {
-  (0..<count).map { index in
+/// The numbers in the memory of a tensor of type `dtype`.
+func hostValues(in bytes: UnsafeRawBufferPointer, _ shape: Shape, of dtype: DType) -> [Double] {
+  if case .quantized(let quantization) = dtype {
+    return QuantizedNumbers(shape, quantization).decode(bytes)
+  }
+  return (0..<shape.count).map { index in
     let offset = index * dtype.byteCount
     return switch dtype {
     case .float32: Double(bytes.load(fromByteOffset: offset, as: Float.self))
@@ -54,6 +58,7 @@ func hostValues(in bytes: UnsafeRawBufferPointer, _ count: Int, of dtype: DType)
     case .float16:
       NarrowFloat.float16.decode(bytes.load(fromByteOffset: offset, as: UInt16.self))
     case .int32: Double(bytes.load(fromByteOffset: offset, as: Int32.self))
+    case .quantized: fatalError("read above")
     }
   }
 }
@@ -65,5 +70,6 @@ func rounded(_ value: Double, to dtype: DType) -> Double {
   case .bfloat16: NarrowFloat.bfloat16.decode(NarrowFloat.bfloat16.encode(value))
   case .float16: NarrowFloat.float16.decode(NarrowFloat.float16.encode(value))
   case .int32: value.rounded()
+  case .quantized: fatalError("a group is rounded as a whole")
   }
 }

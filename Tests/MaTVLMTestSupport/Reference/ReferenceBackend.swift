@@ -16,6 +16,7 @@ package final class ReferenceBackend: Backend {
 
   package let name = "reference"
   package let activationType = DType.float32
+  package let holdsQuantizedWeights = true
   package let cacheTypes = [DType.float32, .bfloat16]
   private let precision: Precision
   private let liveBytes = Atomic<Int>(0)
@@ -65,7 +66,7 @@ package final class ReferenceBackend: Backend {
   }
 
   package func convert(_ x: Tensor, to dtype: DType) -> Tensor {
-    precondition(x.dtype.isFloatingPoint && dtype.isFloatingPoint || x.dtype == dtype, "convert")
+    precondition(x.dtype.isWeight && dtype.isWeight || x.dtype == dtype, "convert")
     return tensor(values(of: x), x.shape, dtype)
   }
 
@@ -89,7 +90,7 @@ extension ReferenceBackend {
   /// Writes all of `tensor` in place.
   func replace(_ tensor: Tensor, with values: [Double]) {
     precondition(values.count == tensor.shape.count, "\(values.count) values for \(tensor.shape)")
-    hostBytes(of: values, as: tensor.dtype).withUnsafeBytes {
+    hostBytes(of: values, tensor.shape, as: tensor.dtype).withUnsafeBytes {
       write($0, to: tensor.storage.memory, at: 0)
     }
     if precision == .float64, tensor.dtype == .float32 {
@@ -102,7 +103,7 @@ extension ReferenceBackend {
     precondition(x.backend === self, "a tensor of \(x.backend.name) given to \(name)")
     let block = handle(x.storage.memory).takeUnretainedValue()
     if let doubles = block.doubles { return doubles }
-    return hostValues(in: UnsafeRawBufferPointer(block.bytes), x.shape.count, of: x.dtype)
+    return hostValues(in: UnsafeRawBufferPointer(block.bytes), x.shape, of: x.dtype)
   }
 
   /// The values of activations or of what is float32 everywhere, after a check of type and shape.
@@ -112,10 +113,10 @@ extension ReferenceBackend {
     return Grid(width: shape.width, values(of: x))
   }
 
-  /// The values of a matrix of any floating-point type, after a check of its rows and columns;
+  /// The values of a matrix of weights of any type, after a check of its rows and columns;
   /// all dimensions but the first count as columns.
   func weights(_ x: Tensor, _ rows: Int, _ columns: Int, _ what: StaticString) -> Grid {
-    precondition(x.dtype.isFloatingPoint, "\(what) is \(x.dtype)")
+    precondition(x.dtype.isWeight, "\(what) is \(x.dtype)")
     precondition(
       x.shape.rows == rows && x.shape.width == columns,
       "\(what) is \(x.shape), not [\(rows), \(columns)]")

@@ -39,7 +39,22 @@ final class CPUAllocator: Sendable {
     guard status == 0, let pointer else {
       fatalError("out of memory: \(size) bytes for a tensor")
     }
+    adviseLargePages(UInt(bitPattern: pointer), byteCount)
     return UInt(bitPattern: pointer)
+  }
+
+  /// Asks for large pages where whole ones fit: reading gigabytes of weights token by token, small
+  /// ones cost a look-up each.
+  private func adviseLargePages(_ address: UInt, _ byteCount: Int) {
+    #if os(Linux)
+      let page: UInt = 2 << 20
+      let (start, end) = (
+        (address + page - 1) / page * page, (address + UInt(byteCount)) / page * page
+      )
+      guard start < end else { return }
+      // Where the system has none, small pages do.
+      madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_HUGEPAGE)
+    #endif
   }
 
   func free(_ address: UInt, _ byteCount: Int) {

@@ -1,7 +1,7 @@
 import CMaTVLMKernels
 
 extension CPUBackend {
-  private typealias Unary =
+  typealias Unary =
     @convention(c) (UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int64) -> Void
   private typealias Binary =
     @convention(c) (UnsafePointer<Float>, UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int64)
@@ -25,18 +25,22 @@ extension CPUBackend {
   }
 
   package func activate(_ x: Tensor, _ activation: Activation) -> Tensor {
-    let kernel: Unary =
-      switch activation {
-      case .gelu: kernels.elementwise.gelu
-      case .geluTanh: kernels.elementwise.gelu_tanh
-      case .silu: kernels.elementwise.silu
-      }
+    let kernel = activationKernel(activation)
     let y = Tensor(uninitialized: x.shape, on: self)
     parallel(x.shape.count, grain: Self.elementGrain) { range in
       let at = range.lowerBound
       kernel(x.floats + at, y.floats + at, Int64(range.count))
     }
     return y
+  }
+
+  /// The kernel of an activation; its output may be its input.
+  func activationKernel(_ activation: Activation) -> Unary {
+    switch activation {
+    case .gelu: kernels.elementwise.gelu
+    case .geluTanh: kernels.elementwise.gelu_tanh
+    case .silu: kernels.elementwise.silu
+    }
   }
 
   package func activateGradient(_ dy: Tensor, _ x: Tensor, _ activation: Activation) -> Tensor {

@@ -17,8 +17,51 @@ struct FloatRows: Sendable {
   }
 }
 
+/// A product cut into items whose bounds follow from shapes; each is made by one thread.
+struct ProductWork: Sendable {
+  let items: Int
+  let y: FloatRows
+  /// What becomes of an item as soon as it is made.
+  var activation: Activation?
+  /// Makes an item; returns which part of y it is.
+  let body: @Sendable (Int) -> (rows: Range<Int>, columns: Range<Int>)
+}
+
 extension CPUBackend {
   package func linear(_ x: Tensor, _ weight: Tensor, _ bias: Tensor?) -> Tensor {
+    let y = product(of: x, weight, bias)
+    multiply(FloatRows(x), weight, bias, into: FloatRows(y))
+    return y
+  }
+
+  /// Small products have few pieces each, and quantised ones round the rows: both are done together.
+  package func linear(_ x: Tensor, _ projections: [Projection]) -> [Tensor] {
+    let results = projections.map { product(of: x, $0.weight, $0.bias) }
+    let rows = FloatRows(x)
+    let types = Set(projections.map(\.weight.dtype))
+    let make: (Projection, FloatRows) -> ProductWork
+    if types.count == 1, case .quantized(let quantization)? = types.first {
+      let rounded = RoundedRows(rows, quantization, on: self)
+      make = { self.quantizedWork(rounded, $0.weight, $0.bias, into: $1) }
+    } else if x.shape.rows <= Self.fewRows, types.allSatisfy(\.isFloatingPoint) {
+      make = { self.fewWork(rows, $0.weight, $0.bias, into: $1) }
+    } else {
+      return zip(projections, results).map { layer, y in
+        multiply(rows, layer.weight, layer.bias, into: FloatRows(y))
+        return layer.activation.map { activate(y, $0) } ?? y
+      }
+    }
+    run(
+      zip(projections, results).map { layer, y in
+        var work = make(layer, FloatRows(y))
+        work.activation = layer.activation
+        return work
+      })
+    return results
+  }
+
+  /// Memory for x weightᵀ + bias, after a check of the shapes.
+  private func product(of x: Tensor, _ weight: Tensor, _ bias: Tensor?) -> Tensor {
     let (inputs, outputs) = Self.widths("linear", weight)
     require(
       x.shape == [x.shape.rows, inputs],
@@ -26,9 +69,7 @@ extension CPUBackend {
     require(
       bias.map { $0.shape == [outputs] } ?? true,
       "linear: bias is \(bias?.shape ?? []), weight makes width \(outputs)")
-    let y = Tensor(uninitialized: [x.shape.rows, outputs], on: self)
-    multiply(FloatRows(x), weight, bias, into: FloatRows(y))
-    return y
+    return Tensor(uninitialized: [x.shape.rows, outputs], on: self)
   }
 
   package func linearInputGradient(_ dy: Tensor, _ weight: Tensor) -> Tensor {
@@ -60,7 +101,7 @@ extension CPUBackend {
 
   private static func widths(_ name: String, _ weight: Tensor) -> (inputs: Int, outputs: Int) {
     require(
-      weight.shape.dimensions.count >= 2 && weight.dtype.isFloatingPoint,
+      weight.shape.dimensions.count >= 2 && weight.dtype.isWeight,
       "\(name): weight is \(weight.dtype) \(weight.shape)")
     return (weight.shape.width, weight.shape.rows)
   }
@@ -117,8 +158,12 @@ extension CPUBackend {
 
   /// y ← x weightᵀ + bias, for rows of x and y.
   func multiply(_ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows) {
+    if case .quantized(let quantization) = weight.dtype {
+      run([quantizedWork(RoundedRows(x, quantization, on: self), weight, bias, into: y)])
+      return
+    }
     if x.count <= Self.fewRows {
-      multiplyFew(x, weight, bias, into: y)
+      run([fewWork(x, weight, bias, into: y)])
       return
     }
     let outputs = weight.shape.rows
@@ -145,12 +190,13 @@ extension CPUBackend {
   }
 
   /// The same for a few rows: the time it takes is the time to read the weights.
-  private func multiplyFew(
+  private func fewWork(
     _ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
-  ) {
+  ) -> ProductWork {
     let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
     let grain = max(4, 2 * Self.elementGrain / max(1, inputs) / 4 * 4)
-    parallel(outputs, grain: grain) { [self] range in
+    return ProductWork(items: (outputs + grain - 1) / grain, y: y) { [self] item in
+      let range = item * grain..<min(outputs, (item + 1) * grain)
       let (first, count) = (range.lowerBound * inputs, Int64(range.count))
       let part = bias.map { UnsafePointer($0.floats + range.lowerBound) }
       let result = y.row(0) + range.lowerBound
@@ -162,9 +208,27 @@ extension CPUBackend {
       case .float16:
         kernels.matrix.f16_row_products(
           x.row(0), rows, weight.halves + first, width, part, count, result, stride)
-      case .float32, .int32:
+      case .float32, .int32, .quantized:
         kernels.matrix.float_row_products(
           x.row(0), rows, weight.floats + first, width, part, count, result, stride)
+      }
+      return (0..<x.count, range)
+    }
+  }
+
+  /// Does all items of several products, as if they were one.
+  private func run(_ works: [ProductWork]) {
+    var starts = [0]
+    for work in works { starts.append(starts[starts.count - 1] + work.items) }
+    let ends = starts
+    parallel(ends[works.count]) { item in
+      let index = ends.dropFirst().firstIndex { item < $0 }! - 1
+      let work = works[index]
+      let (rows, columns) = work.body(item - ends[index])
+      guard let kernel = work.activation.map(activationKernel) else { return }
+      for row in rows {
+        let part = work.y.row(row) + columns.lowerBound
+        kernel(part, part, Int64(columns.count))
       }
     }
   }

@@ -14,7 +14,8 @@ extension CPUBackend {
     min(256, max(16, 4 * elementGrain / max(1, width)))
   }
 
-  /// Copies `count` elements of a floating-point tensor, from element `start` on, as float32.
+  /// Copies `count` elements of a floating-point tensor, from element `start` on, as float32; of a
+  /// quantised matrix, elements of one row.
   func copyFloats(
     _ x: Tensor, from start: Int, count: Int, to y: UnsafeMutablePointer<Float>
   ) {
@@ -22,17 +23,26 @@ extension CPUBackend {
     case .float32: y.update(from: x.floats + start, count: count)
     case .bfloat16: kernels.elementwise.bf16_to_float(x.halves + start, y, Int64(count))
     case .float16: kernels.elementwise.f16_to_float(x.halves + start, y, Int64(count))
+    case .quantized: unpack(x, from: start, count: count, to: y)
     case .int32: fatalError("\(x.shape) is int32, not floating-point")
     }
   }
 
   package func convert(_ x: Tensor, to dtype: DType) -> Tensor {
     require(
-      x.dtype == dtype || (x.dtype.isFloatingPoint && dtype.isFloatingPoint),
+      x.dtype == dtype || (x.dtype.isWeight && dtype.isFloatingPoint)
+        || (x.dtype.isFloatingPoint && dtype.isWeight),
       "convert: \(x.shape) from \(x.dtype) to \(dtype)")
+    if x.dtype != dtype, case .quantized(let quantization) = dtype {
+      return quantize(x, quantization)
+    }
+    if x.dtype != dtype, case .quantized = x.dtype {
+      let floats = dequantize(x)
+      return dtype == .float32 ? floats : convert(floats, to: dtype)
+    }
     let y = Tensor(uninitialized: x.shape, dtype, on: self)
     if x.dtype == dtype {
-      memcpy(y.storage.memory.pointer, x.storage.memory.pointer, x.shape.count * dtype.byteCount)
+      memcpy(y.storage.memory.pointer, x.storage.memory.pointer, dtype.byteCount(of: x.shape))
     } else if dtype == .float32 {
       parallel(x.shape.count, grain: Self.elementGrain) { [self] range in
         copyFloats(x, from: range.lowerBound, count: range.count, to: y.floats + range.lowerBound)
@@ -53,7 +63,7 @@ extension CPUBackend {
 
   package func gatherRows(_ table: Tensor, _ rows: Tensor) -> Tensor {
     require(
-      table.shape.dimensions.count == 2 && rows.dtype == .int32,
+      table.shape.dimensions.count == 2 && table.dtype.isWeight && rows.dtype == .int32,
       "gatherRows: table \(table.shape), rows \(rows.dtype) \(rows.shape)")
     let width = table.shape.width
     let y = Tensor(uninitialized: [rows.shape.count, width], on: self)

@@ -65,8 +65,13 @@ package final class CPUBackend: Backend {
   package func free(_ memory: Memory, byteCount: Int) { allocator.free(memory.bits, byteCount) }
 
   package func write(_ bytes: UnsafeRawBufferPointer, to memory: Memory, at offset: Int) {
-    guard let base = bytes.baseAddress else { return }
-    (memory.pointer + offset).copyMemory(from: base, byteCount: bytes.count)
+    guard let start = bytes.baseAddress else { return }
+    nonisolated(unsafe) let base = start  // parts are read, each by one thread
+    // New memory is cleared by the system at the first touch, which takes longer than the copy.
+    parallel(bytes.count, grain: 8 << 20) { range in
+      (memory.pointer + offset + range.lowerBound).copyMemory(
+        from: base + range.lowerBound, byteCount: range.count)
+    }
   }
 
   package func read(_ memory: Memory, at offset: Int, into bytes: UnsafeMutableRawBufferPointer) {
@@ -82,7 +87,7 @@ package final class CPUBackend: Backend {
 
   package func zeros(_ shape: Shape, _ dtype: DType) -> Tensor {
     let y = Tensor(uninitialized: shape, dtype, on: self)
-    memset(y.storage.memory.pointer, 0, shape.count * dtype.byteCount)
+    memset(y.storage.memory.pointer, 0, dtype.byteCount(of: shape))
     return y
   }
 }
@@ -100,7 +105,8 @@ extension Tensor {
 
   /// The bits of bfloat16 or float16 elements.
   var halves: UnsafeMutablePointer<UInt16> {
-    require(dtype.byteCount == 2, "\(shape) is \(dtype), not bfloat16 or float16")
+    require(
+      dtype == .bfloat16 || dtype == .float16, "\(shape) is \(dtype), not bfloat16 or float16")
     return storage.memory.pointer.assumingMemoryBound(to: UInt16.self)
   }
 

@@ -3,14 +3,14 @@ import MaTVLMTensor
 
 extension OperationCase {
   static let memory: [OperationCase] =
-    DType.allCases.map { dtype in
+    DType.elementTypes.map { dtype in
       OperationCase("zeros \(dtype)", .exact) { inputs in
         [
           .stored("some", inputs.backend.zeros([7, 5], dtype), dtype),
           .stored("none", inputs.backend.zeros([0, 5], dtype), dtype),
         ]
       }
-    } + conversions + [offsets] + DType.allCases.map(adopted)
+    } + conversions + unpacking + [offsets] + DType.elementTypes.map(adopted)
 
   /// Ties, the largest numbers, numbers below the smallest normal one, signed zeros.
   private static let awkwardNumbers: [Double] = {
@@ -26,7 +26,7 @@ extension OperationCase {
   }()
 
   private static var conversions: [OperationCase] {
-    let types = DType.allCases.filter(\.isFloatingPoint)
+    let types = DType.elementTypes.filter(\.isFloatingPoint)
     return types.flatMap { source in
       types.map { target in
         OperationCase("convert \(source) to \(target)", .exact) { inputs in
@@ -37,6 +37,22 @@ extension OperationCase {
             .stored("empty", inputs.backend.convert(empty, to: target), target),
           ]
         }
+      }
+    }
+  }
+
+  /// A code times its scale is exact in float32.
+  private static var unpacking: [OperationCase] {
+    Quantization.cases.map { quantization in
+      OperationCase("convert \(quantization) to float32 and bfloat16", .exact, isQuantized: true) {
+        inputs in
+        let x = inputs.matrix(21, 300, .quantized(quantization))
+        return [
+          .float32("y", inputs.backend.convert(x, to: .float32)),
+          .stored("narrow", inputs.backend.convert(x, to: .bfloat16), .bfloat16),
+          .float32(
+            "copy", inputs.backend.convert(inputs.backend.convert(x, to: x.dtype), to: .float32)),
+        ]
       }
     }
   }
@@ -52,7 +68,7 @@ extension OperationCase {
 
   private static func adopted(_ dtype: DType) -> OperationCase {
     OperationCase("adopt \(dtype)", .exact) { inputs in
-      let lender = LentBytes(hostBytes(of: (0..<35).map { Double($0 - 17) }, as: dtype))
+      let lender = LentBytes(hostBytes(of: (0..<35).map { Double($0 - 17) }, [5, 7], as: dtype))
       let storage = inputs.backend.adopt(UnsafeRawBufferPointer(lender.bytes), owner: lender)
       return [.stored("x", Tensor(storage, [5, 7], dtype), dtype)]
     }

@@ -1,7 +1,8 @@
 import MaTVLMTensor
 
 extension OperationCase {
-  static let products: [OperationCase] = weighted + weightGradients + [patches] + together
+  static let products: [OperationCase] =
+    weighted + quantized + quantizedTogether + weightGradients + [patches] + together
 
   private struct Extent {
     let rows, inputs, outputs: Int
@@ -18,7 +19,7 @@ extension OperationCase {
   ]
 
   private static let weighted = extents.flatMap { extent in
-    [DType.float32, .bfloat16, .float16].map { dtype in
+    DType.floatingPointTypes.map { dtype in
       let shape = "[\(extent.rows), \(extent.inputs)] by [\(extent.outputs), \(extent.inputs)]"
       return OperationCase("linear \(shape) \(dtype)", .sum) { inputs in
         let x = inputs.activations([extent.rows, extent.inputs])
@@ -31,6 +32,50 @@ extension OperationCase {
           .activation("x wᵀ + b", backend.linear(x, weight, bias)),
           .activation("dy w", backend.linearInputGradient(dy, weight)),
         ]
+      }
+    }
+  }
+
+  private static let quantized = extents.flatMap { extent in
+    DType.quantizedTypes.flatMap { dtype in
+      let shape = "[\(extent.rows), \(extent.inputs)] by [\(extent.outputs), \(extent.inputs)]"
+      return [
+        OperationCase("linear \(shape) \(dtype)", .roundedRows, isQuantized: true) { inputs in
+          let x = inputs.activations([extent.rows, extent.inputs])
+          let weight = inputs.matrix(extent.outputs, extent.inputs, dtype)
+          let bias = inputs.vector([extent.outputs])
+          return [
+            .activation("x wᵀ", inputs.backend.linear(x, weight, nil)),
+            .activation("x wᵀ + b", inputs.backend.linear(x, weight, bias)),
+          ]
+        },
+        OperationCase("linearInputGradient \(shape) \(dtype)", .sum, isQuantized: true) { inputs in
+          let dy = inputs.activations([extent.rows, extent.outputs])
+          let weight = inputs.matrix(extent.outputs, extent.inputs, dtype)
+          return [.activation("dy w", inputs.backend.linearInputGradient(dy, weight))]
+        },
+      ]
+    }
+  }
+
+  private static let quantizedTogether = [1, 5, 70].flatMap { rows in
+    [
+      [DType.quantized(Quantization(.int8)), .quantized(Quantization(.int8))],
+      [.quantized(Quantization(.int4)), .quantized(Quantization(.int4)), .float32],
+    ].map { types in
+      OperationCase(
+        "linear of \(rows) rows by several: \(types)", .roundedRows, isQuantized: true
+      ) { inputs in
+        let x = inputs.activations([rows, 97])
+        let layers = types.enumerated().map { index, type in
+          Projection(
+            weight: inputs.matrix(40 + 33 * index, 97, type),
+            bias: index == 1 ? nil : inputs.vector([40 + 33 * index]),
+            activation: index == 1 ? .geluTanh : nil)
+        }
+        return inputs.backend.linear(x, layers).enumerated().map {
+          .activation("product \($0)", $1)
+        }
       }
     }
   }

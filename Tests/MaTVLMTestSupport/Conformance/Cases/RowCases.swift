@@ -4,9 +4,12 @@ extension OperationCase {
   static let rows: [OperationCase] =
     gathering + scattering + splitting + joining + summing
 
-  private static let gathering = [DType.float32, .bfloat16, .float16].flatMap { dtype in
+  private static let gathering = (DType.floatingPointTypes + DType.quantizedTypes).flatMap {
+    dtype in
     [0, 1, 7, 40].map { count in
-      OperationCase("gatherRows \(count) of \(dtype)", .oneRounding) { inputs in
+      OperationCase(
+        "gatherRows \(count) of \(dtype)", .oneRounding, isQuantized: !dtype.isFloatingPoint
+      ) { inputs in
         let table = inputs.matrix(11, 33, dtype)
         let rows = inputs.indices(count, below: 11)
         return [.activation("y", inputs.backend.gatherRows(table, rows))]
