@@ -36,14 +36,20 @@ public struct InferenceBenchmark: Sendable {
     parameters.reduce(0) { $0 + $1.value.dtype.byteCount(of: $1.shape) }
   }
 
-  /// Bytes per second that all threads together read from memory: the best of some passes over a
-  /// gibibyte.
+  /// Bytes per second that the device reads from memory: the best of some passes over a gibibyte, as
+  /// the matrix of a product with one row, or to add up its squares.
   public func memoryBandwidth() -> Double {
-    let block = Tensor.zeros([1 << 28], on: model.device)
-    let times = (0..<6).map { _ in
-      clock.measure { _ = model.device.backend.sumOfSquares([block]).item() } / .seconds(1)
+    let (backend, rows) = (model.device.backend, 1 << 16)
+    let type = backend.activationType
+    let matrix = Tensor.zeros([rows, (1 << 30) / rows / type.byteCount], type, on: model.device)
+    let x = Tensor.zeros([1, matrix.shape.width], type, on: model.device)
+    let times = (0..<6).flatMap { _ in
+      [
+        clock.measure { _ = backend.linear(x, matrix, nil).array() },
+        clock.measure { _ = backend.sumOfSquares([matrix]).item() },
+      ]
     }
-    return Double(4 << 28) / (times.min() ?? 1)
+    return Double(1 << 30) / (times.min()! / .seconds(1))
   }
 
   /// Times single tokens of one sequence; the median counts.
@@ -60,7 +66,8 @@ public struct InferenceBenchmark: Sendable {
       var generator = RandomGenerator(seed: 3)
       let times = (0..<tokens + 2).map { _ in
         let token = token(&generator)
-        return clock.measure { _ = step([token], states: &states).logits.array() } / .seconds(1)
+        return clock.measure { _ = step([token], states: &states).mostLikely.indices() }
+          / .seconds(1)
       }
       let median = times.dropFirst(2).sorted()[tokens / 2]
       let weights =
