@@ -36,6 +36,42 @@ struct GradientCheckTests {
     #expect(check.failures([[4, 5], [4]]) { linear(x, $0[0], bias: $0[1]) } == [])
   }
 
+  @Test mutating func productsTogether() {
+    let frozen = check.constant([2, 5])
+    #expect(
+      check.failures([[3, 5], [4, 5], [4], [6, 5]]) { inputs in
+        joinColumns(
+          linear(
+            inputs[0],
+            [
+              Projection(weight: inputs[1], bias: inputs[2]),
+              Projection(weight: inputs[3], bias: nil, activation: .geluTanh),
+              Projection(weight: frozen, bias: nil, activation: .silu),
+            ]))
+      } == [])
+    // The gradient of one output alone.
+    #expect(
+      check.failures([[3, 5], [4, 5]]) { inputs in
+        linear(
+          inputs[0],
+          [Projection(weight: frozen, bias: nil), Projection(weight: inputs[1], bias: nil)])[1]
+      } == [])
+  }
+
+  @Test mutating func productsAddedToAStream() {
+    let (x, frozen) = (check.constant([3, 5]), check.constant([4, 5]))
+    #expect(
+      check.failures([[3, 4], [3, 6], [4, 6], [4], [3, 5]]) { inputs in
+        addLinear(
+          inputs[0],
+          [
+            LinearTerm(inputs[1], Projection(weight: inputs[2], bias: inputs[3])),
+            LinearTerm(inputs[4], Projection(weight: frozen, bias: nil)),
+            LinearTerm(x, Projection(weight: frozen, bias: nil)),
+          ])
+      } == [])
+  }
+
   @Test(arguments: Quantization.Code.allCases)
   mutating func quantizedProducts(_ code: Quantization.Code) {
     let weight = check.device.backend.convert(
