@@ -36,10 +36,9 @@ extension CUDABackend {
       terms.allSatisfy { stream.shape == [$0.x.shape.rows, $0.projection.weight.shape.rows] },
       "addLinear: stream \(stream.shape), terms \(terms.map { ($0.x.shape, $0.projection.weight.shape) })"
     )
-    let y = empty(stream.shape, stream.dtype)
     guard stream.shape.rows > 0, !terms.isEmpty else { return convert(stream, to: stream.dtype) }
-    let slabs = stream.shape.rows == 1 ? Slab.cut(terms) : nil
-    if let slabs {
+    let y = empty(stream.shape, stream.dtype)
+    if stream.shape.rows == 1, let slabs = Slab.cut(terms) {
       addOneRow(stream, terms, slabs, into: y)
       return y
     }

@@ -9,8 +9,6 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
   /// Ten times the compute capability: 90 for Hopper.
   let architecture: Int
   let multiprocessors: Int
-  /// Bytes of shared memory that a block can ask for.
-  let sharedMemoryLimit: Int
   let stream: UnsafeMutableRawPointer
   private let context: UnsafeMutableRawPointer
 
@@ -39,7 +37,6 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
     }
     architecture = try 10 * attribute(75) + attribute(76)
     multiprocessors = try attribute(16)
-    sharedMemoryLimit = try attribute(97)
     guard architecture >= Self.neededArchitecture else {
       throw CUDAError.unsupportedDevice(
         name: name, architecture: architecture, needed: Self.neededArchitecture)

@@ -14,6 +14,11 @@ public enum PromptTemplate: String, Sendable, Codable, CaseIterable {
   /// Stands in text for the picture.
   public static let imagePlaceholder = "<image>"
 
+  /// A question about a picture, as the authors' data has it.
+  package static func aboutPicture(_ question: String) -> String {
+    "\(imagePlaceholder)\n\(question)"
+  }
+
   /// What the phi template begins with.
   package static let system =
     "A chat between a curious user and an artificial intelligence assistant. "

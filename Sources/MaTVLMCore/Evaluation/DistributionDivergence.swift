@@ -47,7 +47,7 @@ public struct DistributionDivergence: Sendable, Hashable, Codable {
 
 extension EvaluationQuestion {
   fileprivate func sample(number: Int) -> TrainingSample {
-    let text = picture == nil ? question : "\(PromptTemplate.imagePlaceholder)\n\(question)"
+    let text = picture == nil ? question : PromptTemplate.aboutPicture(question)
     return TrainingSample(
       id: "question \(number)", turns: [Turn(question: text, answer: answer)], picture: picture)
   }

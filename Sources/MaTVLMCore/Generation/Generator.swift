@@ -18,7 +18,7 @@ extension VisionLanguageModel {
   }
 
   private static func turn(_ question: String, _ withPicture: Bool) -> Turn {
-    Turn(question: withPicture ? "\(PromptTemplate.imagePlaceholder)\n\(question)" : question)
+    Turn(question: withPicture ? PromptTemplate.aboutPicture(question) : question)
   }
 
   /// Answers a prompt token by token.

@@ -17,8 +17,7 @@ public struct ShapeTrainingData: TrainingData {
     }
     if !turns.isEmpty {
       turns[0] = Turn(
-        question: "\(PromptTemplate.imagePlaceholder)\n\(turns[0].question)",
-        answer: turns[0].answer)
+        question: PromptTemplate.aboutPicture(turns[0].question), answer: turns[0].answer)
     }
     return TrainingSample(id: "\(index)", turns: turns, picture: dataset.picture(index))
   }

@@ -10,10 +10,6 @@ struct GQA: Benchmark {
     questions: ["llava_gqa_testdev_balanced.jsonl"], images: ["data/images", "images"],
     annotations: ["data/testdev_balanced_questions.json", "testdev_balanced_questions.json"])
 
-  func questions(_ files: BenchmarkFiles, _ prompt: PromptVariant) throws -> [Question] {
-    try llavaQuestions(files)
-  }
-
   private struct Annotation: Decodable {
     struct Types: Decodable { let structural: String? }
     let answer: String

@@ -19,10 +19,6 @@ struct MME: Benchmark {
     "commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning",
   ]
 
-  func questions(_ files: BenchmarkFiles, _ prompt: PromptVariant) throws -> [Question] {
-    try llavaQuestions(files)
-  }
-
   func score(_ answers: [AnswerRecord], _ files: BenchmarkFiles, seed: UInt64) throws
     -> ScoreReport?
   {

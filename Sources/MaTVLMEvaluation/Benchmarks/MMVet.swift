@@ -14,8 +14,7 @@ struct MMVet: Benchmark {
     try LLaVAQuestion.read(files.questions).map { line in
       // This one script stores the whole prompt.
       let turn = Turn(
-        question: line.image == nil
-          ? line.text : "\(PromptTemplate.imagePlaceholder)\n\(line.text)")
+        question: line.image == nil ? line.text : PromptTemplate.aboutPicture(line.text))
       return Question(
         line.id, line.text, recorded: PromptTemplate.phi.generationText([turn]),
         picture: line.image.map { .file($0) })

@@ -9,10 +9,6 @@ struct POPE: Benchmark {
   let layout = BenchmarkLayout(
     questions: ["llava_pope_test.jsonl"], images: ["val2014"], annotations: ["coco"])
 
-  func questions(_ files: BenchmarkFiles, _ prompt: PromptVariant) throws -> [Question] {
-    try llavaQuestions(files)
-  }
-
   func score(_ answers: [AnswerRecord], _ files: BenchmarkFiles, seed: UInt64) throws
     -> ScoreReport?
   {

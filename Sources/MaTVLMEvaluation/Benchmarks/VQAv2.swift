@@ -14,10 +14,6 @@ struct VQAv2: Benchmark {
   /// Has every id that the server wants an answer for.
   private static let wholeTest = "llava_vqav2_mscoco_test2015.jsonl"
 
-  func questions(_ files: BenchmarkFiles, _ prompt: PromptVariant) throws -> [Question] {
-    try llavaQuestions(files)
-  }
-
   private struct Annotations: Decodable {
     let annotations: [Annotation]
   }

@@ -21,8 +21,8 @@ struct LLaVAQuestion: Decodable {
 }
 
 extension Benchmark {
-  /// The questions of a LLaVA file as they stand.
-  func llavaQuestions(_ files: BenchmarkFiles) throws -> [Question] {
+  /// The questions of a LLaVA file as they stand, which is what most benchmarks ask.
+  func questions(_ files: BenchmarkFiles, _ prompt: PromptVariant) throws -> [Question] {
     try LLaVAQuestion.read(files.questions).map(\.question)
   }
 }

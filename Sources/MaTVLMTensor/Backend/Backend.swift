@@ -158,7 +158,9 @@ package protocol Backend: AnyObject, Sendable {
   ) -> StateSpaceInputs
   /// The middle of a Mamba-2 mixer for sequences that go on: ``causalConvolution``,
   /// ``stateSpaceDuality`` and ``gatedRMSNorm`` of projected [T, z | x | B | C | Δ] → [T, H·P].
-  /// - Parameters: `tails` and `states`: one for each segment, moved on in place.
+  /// - Parameters:
+  ///   - tails: one for each segment, moved on in place.
+  ///   - states: one for each segment, moved on in place.
   func mixer(
     _ projected: Tensor, _ weights: MixerWeights, _ geometry: StateSpaceGeometry,
     _ segments: Segments, tails: [Tensor], states: [Tensor]
