@@ -17,6 +17,7 @@ package enum KernelFile: String, CaseIterable, Sendable {
   case mixerStep = "mixer_step"
   case scan
   case scanGradient = "scan_gradient"
+  case gatedNorm = "gated_norm"
   case convolution, elementwise, gemv, losses, norms, reductions, rows
 }
 

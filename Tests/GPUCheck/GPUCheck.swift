@@ -15,6 +15,7 @@ struct GPUCheck {
     ("decode", measureDecoding),
     ("prompt", measurePrompts),
     ("distil", measureDistillation),
+    ("profile", profileDistillation),
   ]
 
   static func main() {
