@@ -41,6 +41,12 @@ static const unsigned char mixer_step[] = {
 static const unsigned char norms[] = {
 #embed "Kernels/norms.cu"
 };
+static const unsigned char quantized_products[] = {
+#embed "Kernels/quantized_products.cu"
+};
+static const unsigned char quantized_rows[] = {
+#embed "Kernels/quantized_rows.cu"
+};
 static const unsigned char reductions[] = {
 #embed "Kernels/reductions.cu"
 };
@@ -68,6 +74,8 @@ static const matvlm_cuda_source sources[] = {
     ENTRY("losses.cu", losses),
     ENTRY("mixer_step.cu", mixer_step),
     ENTRY("norms.cu", norms),
+    ENTRY("quantized_products.cu", quantized_products),
+    ENTRY("quantized_rows.cu", quantized_rows),
     ENTRY("reductions.cu", reductions),
     ENTRY("rows.cu", rows),
     ENTRY("scan.cu", scan),

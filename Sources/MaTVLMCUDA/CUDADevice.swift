@@ -57,6 +57,24 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
     try driver.check(driver.setCurrentContext(context), "cuCtxSetCurrent")
   }
 
+  /// CUresult of failures after which a context takes no more work.
+  private static let lostCodes: Set<Int> = [
+    46,  // CUDA_ERROR_DEVICE_UNAVAILABLE
+    214, 220,  // errors of memory and of NVLink that could not be corrected
+    700, 702, 709, 710,  // an illegal address, a timeout, a context that is gone, an assertion
+    714, 715, 716, 717, 718, 719, 721,  // kernels that went astray, and errors that were contained
+    999,  // CUDA_ERROR_UNKNOWN: what a card that fell off the bus gives
+  ]
+
+  /// The error that says which card was lost, where a call failed by that.
+  func explained(_ error: any Error) -> any Error {
+    guard case CUDAError.callFailed(let call, let code, let meaning) = error,
+      Self.lostCodes.contains(code)
+    else { return error }
+    return CUDAError.deviceLost(
+      device: "cuda:\(ordinal) (\(name))", call: call, code: code, meaning: meaning)
+  }
+
   func allocate(_ byteCount: Int) throws -> UInt64 {
     var address: UInt64 = 0
     let status = driver.allocateMemory(&address, byteCount)

@@ -96,6 +96,9 @@ final class MatrixProducts: Sendable {
     state = Mutex(State(handle: handle, workspace: workspace))
   }
 
+  /// After this nothing can be multiplied.
+  func releaseWorkspace() throws { try state.withLock { try device.release($0.workspace) } }
+
   /// Everything cuBLASLt has to be told about a shape once.
   private struct Plan: @unchecked Sendable {
     var product: UnsafeMutableRawPointer?

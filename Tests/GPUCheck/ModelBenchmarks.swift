@@ -54,6 +54,9 @@ func measureDecoding(_ context: CheckContext) throws -> Bool {
         "decode \(name), context \(length)", "\(fixed(1 / seconds, 1)) tokens/s",
         "\(fixed(seconds * 1e3, 3)) ms", "\(fixed(bytes / seconds / 1e12)) TB/s",
         "state \(stateBytes >> 20) MiB")
+      context.table.add(
+        "decode", "\(name), context \(length)", 1 / seconds, "tokens/s",
+        against: .decoding(name, context: length))
     }
   }
   return true
@@ -76,6 +79,9 @@ func measurePrompts(_ context: CheckContext) throws -> Bool {
       report(
         "prompt \(name), \(length) rows", "\(fixed(seconds * 1e3, 1)) ms",
         "peak \(peak >> 20) MiB")
+      context.table.add(
+        "prompt", "\(name), \(length) rows", seconds * 1e3, "ms",
+        against: .prompt(name, rows: length))
     }
   }
   return true
@@ -120,6 +126,9 @@ func measureDistillation(_ context: CheckContext) throws -> Bool {
       "distil \(count) x 1428", "\(fixed(result.seconds * 1e3, 1)) ms",
       "\(fixed(result.tokensPerSecond, 0)) tokens/s",
       "peak \(backend.takeMemoryPeak().peak >> 20) MiB")
+    context.table.add(
+      "distil", "\(count) x 1428", result.seconds * 1e3, "ms",
+      against: .distillation(sequences: count))
   }
   return true
 }
