@@ -19,6 +19,11 @@ struct GoldenRun {
       configuration, data: try data ?? GoldenModels.data(), heldOut: heldOut)
   }
 
+  /// Goes on together with other ranks.
+  mutating func join(_ ranks: any Communicator) throws { _ = try trainer.join(ranks) }
+
+  mutating func takePlaceOfFirstRank() throws { try trainer.takePlaceOfFirstRank() }
+
   /// Runs to the end; events up to an error stay.
   mutating func run() throws {
     var events: [TrainingEvent] = []
