@@ -26,6 +26,9 @@ static const unsigned char convolution[] = {
 static const unsigned char elementwise[] = {
 #embed "Kernels/elementwise.cu"
 };
+static const unsigned char gated_norm[] = {
+#embed "Kernels/gated_norm.cu"
+};
 static const unsigned char gemv[] = {
 #embed "Kernels/gemv.cu"
 };
@@ -66,6 +69,7 @@ static const matvlm_cuda_source sources[] = {
     ENTRY("cached_attention.cu", cached_attention),
     ENTRY("convolution.cu", convolution),
     ENTRY("elementwise.cu", elementwise),
+    ENTRY("gated_norm.cu", gated_norm),
     ENTRY("gemv.cu", gemv),
     ENTRY("losses.cu", losses),
     ENTRY("mixer_step.cu", mixer_step),

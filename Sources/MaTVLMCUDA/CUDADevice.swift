@@ -11,6 +11,8 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
   let multiprocessors: Int
   let stream: UnsafeMutableRawPointer
   private let context: UnsafeMutableRawPointer
+  /// What watches launches, while somebody wants to know where time goes.
+  let profile = Mutex<LaunchProfile?>(nil)
 
   /// What kernels use: bfloat16 tensor products and copies in the background.
   private static let neededArchitecture = 80
@@ -101,6 +103,12 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
     try driver.check(driver.synchronizeStream(stream), "cuStreamSynchronize")
   }
 
+  /// Queues what `queue` launches, under the eyes of a profile if there is one.
+  func watched(_ name: @autoclosure () -> String, _ queue: () throws -> Void) throws {
+    guard let profile = profile.withLock({ $0 }) else { return try queue() }
+    try profile.around(name(), on: stream, queue)
+  }
+
   /// Queues a kernel. One that `overlaps` may begin while the one before it ends (programmatic
   /// dependent launch); kernels wait by themselves before they touch memory.
   func launch(
@@ -118,9 +126,11 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
         stream: stream, attributes: attribute,
         attribute_count: overlaps && architecture >= 90 ? 1 : 0)
       try KernelArgument.withAddresses(of: arguments) { addresses in
-        try driver.check(
-          driver.launchKernel(&configuration, kernel.function, addresses, nil),
-          "cuLaunchKernelEx(\(kernel.name), \(grid), \(block), \(sharedBytes))")
+        try watched(kernel.name) {
+          try driver.check(
+            driver.launchKernel(&configuration, kernel.function, addresses, nil),
+            "cuLaunchKernelEx(\(kernel.name), \(grid), \(block), \(sharedBytes))")
+        }
       }
     }
   }

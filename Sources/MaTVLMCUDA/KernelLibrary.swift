@@ -19,6 +19,7 @@ package enum KernelFile: String, CaseIterable, Sendable {
   case quantizedRows = "quantized_rows"
   case scan
   case scanGradient = "scan_gradient"
+  case gatedNorm = "gated_norm"
   case convolution, elementwise, gemv, losses, norms, reductions, rows
 }
 

@@ -19,6 +19,7 @@ struct GPUCheck {
     ("prompt", measurePrompts),
     ("quantized", measureQuantized),
     ("distil", measureDistillation),
+    ("profile", profileDistillation),
   ]
 
   static func main() {
