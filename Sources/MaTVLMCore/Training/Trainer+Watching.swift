@@ -7,7 +7,8 @@ extension Trainer {
   /// - Parameters:
   ///   - indices: the samples of the update so far.
   ///   - gradients: what they add up to.
-  func notFinite(_ indices: [Int], _ gradients: Gradients) -> TrainingError {
+  /// - Throws: what a device throws that failed meanwhile: then nothing can be said.
+  func notFinite(_ indices: [Int], _ gradients: Gradients) throws -> TrainingError {
     let broken = task.trained.first { !$0.value.array().allSatisfy(\.isFinite) }
     var tensor = broken.map(\.name) ?? nameOfFirstNotFinite(gradients)
     var samples: [String] = []
@@ -18,6 +19,7 @@ extension Trainer {
       samples.append(example.id)
       tensor = tensor ?? nameOfFirstNotFinite(alone) ?? losses.nameOfFirstNotFinite
     }
+    try student.device.check()
     return .notFinite(
       step: position.step + 1, samples: samples.isEmpty ? examples.map(\.id) : samples,
       tensor: tensor ?? "the sum of the gradients")

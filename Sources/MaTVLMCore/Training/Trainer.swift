@@ -126,7 +126,7 @@ public struct Trainer: Sendable {
     let sum = try accumulate(batches, report)
     let norm = sum.gradients.norm()
     try task.student.device.check()
-    guard norm.isFinite else { throw notFinite(sum.indices, sum.gradients) }
+    guard norm.isFinite else { throw try notFinite(sum.indices, sum.gradients) }
     try unreached.check(
       sum.gradients, step: position.step + 1,
       exempt: sum.hasPictures ? [] : task.reachedByPictures)
@@ -173,7 +173,7 @@ public struct Trainer: Sendable {
       sum.indices += prepared.indices
       sum.end = prepared.end
       try task.student.device.check()
-      guard losses.isFinite else { throw notFinite(prepared.indices, gradients) }
+      guard losses.isFinite else { throw try notFinite(prepared.indices, gradients) }
     }
     return sum
   }
