@@ -15,7 +15,8 @@ from .rows import SEEDED, TEACHER
 BENCHMARKS = ["mme", "textvqa", "gqa", "pope"]
 # Turns between a picture and the question about it: as far as the embedded teacher has learned.
 NEEDLE = "0,1,2,4,6"
-HELD_OUT = 200
+# Right answers have fewer; a student that has learned little may run on.
+LONGEST_ANSWER = 16
 
 
 class Failure(Exception):
@@ -71,19 +72,24 @@ class Program:
 
 
 class Jobs:
-    def __init__(self, program, output, updates):
-        self.program, self.output, self.updates = program, output, updates
+    def __init__(self, program, output, updates, pictures):
+        self.program, self.output = program, output
+        self.updates, self.pictures = updates, pictures
+
+    @property
+    def data(self):
+        return self.output / f"pictures-{self.pictures}"
 
     def folder(self, name, seed):
         return self.output / f"seed-{seed}" / name
 
     def run(self, rows, seeds, parallel):
         self.output.mkdir(parents=True, exist_ok=True)
-        pictures = self.output / "pictures"
-        if not pictures.exists():
+        if not self.data.exists():
             # Held out is a tenth.
             self.program.run([
-                "shapes", "--benchmarks", "--count", str(10 * HELD_OUT), "--output", str(pictures)])
+                "shapes", "--benchmarks", "--count", str(10 * self.pictures),
+                "--output", str(self.data)])
         # All rows of a seed before the next seed: what there is can be compared at any time.
         work = [(TEACHER, None)] + [(name, seed) for seed in seeds for name in rows]
         with ThreadPoolExecutor(parallel) as pool:
@@ -118,12 +124,12 @@ class Jobs:
             "--output", str(folder)])
 
     def distil(self, folder, settings):
-        isUnfinished = (folder / "run.lock").exists()
-        isAsked = self.matches(folder / "run.yaml", settings)
-        if isAsked and not isUnfinished and (folder / "config.json").exists():
+        is_unfinished = (folder / "run.lock").exists()
+        is_asked = self.matches(folder / "run.yaml", settings)
+        if is_asked and not is_unfinished and (folder / "config.json").exists():
             return
         options = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
-        if any(folder.iterdir()) and not (isAsked and isUnfinished):
+        if any(folder.iterdir()) and not (is_asked and is_unfinished):
             options += ["--no-resume", "--overwrite"]
         self.program.compute(["distill", *options, "--output", str(folder)])
 
@@ -139,24 +145,32 @@ class Jobs:
         return all(found.get(key) == str(value) for key, value in wanted.items())
 
     def evaluate(self, folder, model):
-        out = ["--output", str(folder)]
-        ask = ["evaluate", *model, *out]
-        if abilities(folder, "shapes") is None:
-            self.program.compute([*ask, "--pictures", str(HELD_OUT)])
-        if abilities(folder, "needle") is None:
-            self.program.compute([*ask, "--pictures", str(HELD_OUT), "--needle", NEEDLE])
+        ask = ["evaluate", *model, "--output", str(folder)]
+        pictures = ["--pictures", str(self.pictures)]
+        distances = len(NEEDLE.split(","))
+        if questions(folder / "shapes.json") != 6 * self.pictures:
+            self.program.compute([*ask, *pictures])
+        if questions(folder / "needle.json") != distances * self.pictures:
+            self.program.compute([*ask, *pictures, "--needle", NEEDLE])
         for name in BENCHMARKS:
-            if not (folder / f"{name}.score.json").exists():
-                data = str(self.output / "pictures" / name)
-                self.program.compute([*ask, "--benchmark", name, "--data", data])
+            lines = next((self.data / name).glob("*.jsonl")).read_text().count("\n")
+            if answers(folder / f"{name}.score.json") != lines:
+                self.program.compute([
+                    *ask, "--benchmark", name, "--data", str(self.data / name),
+                    "--max-tokens", str(LONGEST_ANSWER)])
+
+
+def questions(file):
+    return json.loads(file.read_text())["total"]["questions"] if file.exists() else None
+
+
+def answers(file):
+    return json.loads(file.read_text())["answers"] if file.exists() else None
 
 
 def abilities(folder, kind):
-    """Accuracies of shapes.json or needle.json by ability, and "all"; None: not evaluated."""
-    try:
-        report = json.loads((folder / f"{kind}.json").read_text())
-    except FileNotFoundError:
-        return None
+    """Accuracies of shapes.json or needle.json by ability, and "all"."""
+    report = json.loads((folder / f"{kind}.json").read_text())
     parts = {**report["abilities"], "all": report["total"]}
     return {name: part["right"] / part["questions"] for name, part in parts.items()}
 

@@ -97,12 +97,12 @@ class Results:
         return TEACHER if name == TEACHER else self.rows[name].title
 
 
-def tables(rows, seeds, updates, jobs):
+def tables(rows, seeds, jobs):
     results = Results(rows, seeds, jobs)
     parts = [
         "# The paper's tables in small\n",
-        f"Students of the embedded teacher after {updates} updates of 8 pictures, on 200 held-out "
-        f"pictures: right answers in per cent, mean and standard deviation over {len(seeds)} "
+        f"Students of the embedded teacher after {jobs.updates} updates of 8 pictures, on "
+        f"{jobs.pictures} held-out pictures: right answers in per cent, mean and standard deviation over {len(seeds)} "
         f"seed{'s' if len(seeds) > 1 else ''}. The paper's numbers are its averages over nine "
         "benchmarks.\n",
     ]
