@@ -82,7 +82,7 @@ struct ReportPage {
     color:#1b1f24;background:#fff}
     .wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
     th,td{padding:.3rem .5rem;border-bottom:1px solid #d5dae0;text-align:right}
-    td{white-space:nowrap}th:first-child{text-align:left}tr.paper *{color:#5b6673;font-weight:400}
+    th:first-child{text-align:left}tr.paper *{color:#5b6673;font-weight:400}
     .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(22rem,1fr));gap:1.5rem;margin-top:2rem}
     figure{margin:0}figcaption{font-weight:600}svg{width:100%;height:auto;font-size:13px}
     rect.run{fill:#2563eb}rect.paper{fill:#b6bec8}
