@@ -33,8 +33,8 @@ struct Pretrain: ParsableCommand {
     defaults.configuration.learningRate = 1e-3
     defaults.configuration.clip = 1
     let configuration = try training.configuration(defaults, samples: pictures)
-    let device = try machine.open()
-    try output.check(for: checkpoints)
+    let (device, ranks) = try machine.openTogether()
+    try output.check(for: checkpoints, among: ranks)
     let data = ShapeTrainingData(ShapeDataset(split: .train, turns: turns), count: pictures)
     let heldOut = ShapeTrainingData(ShapeDataset(split: .heldOut, turns: turns), count: 256)
     let trainer = Trainer(
@@ -46,7 +46,7 @@ struct Pretrain: ParsableCommand {
     settings.set(configuration)
     settings.set(machine)
     var session = TrainingSession(
-      trainer, output, checkpoints, hasEvents: training.tensorboard, settings)
+      trainer, among: ranks, output, checkpoints, hasEvents: training.tensorboard, settings)
     try session.run(storedAs: .bfloat16)
   }
 }
