@@ -29,10 +29,15 @@ extension ShapeDataset {
   /// `image` in the JSON is relative to `folder`; `abilities` names what each answer shows. The
   /// folder appears complete or not at all.
   ///
+  /// - Parameters:
+  ///   - turns: questions about each picture.
+  ///   - benchmarks: whether the held-out pictures are written also in the files of POPE, MME, GQA
+  ///     and TextVQA, into `folder/pope` and so on.
   /// - Throws: ``ShapeError`` if the folder exists or cannot be written.
   /// - Precondition: the counts are not negative.
   public static func write(
-    to folder: URL, seed: UInt64 = 0, trainCount: Int, heldOutCount: Int
+    to folder: URL, seed: UInt64 = 0, turns: Int = turnLimits.lowerBound, trainCount: Int,
+    heldOutCount: Int, benchmarks: Bool = false
   ) throws {
     let files = FileManager.default
     let folder = folder.standardizedFileURL
@@ -45,13 +50,23 @@ extension ShapeDataset {
       // By itself, so that a missing parent is an error and is not made.
       try files.createDirectory(at: staging, withIntermediateDirectories: false)
       for (split, count) in [(Split.train, trainCount), (.heldOut, heldOutCount)] {
-        try ShapeDataset(seed: seed, split: split).write(count: count, into: staging)
+        try ShapeDataset(seed: seed, split: split, turns: turns).write(count: count, into: staging)
+      }
+      if benchmarks {
+        let heldOut = ShapeDataset(seed: seed, split: .heldOut)
+        try ShapeBenchmarks(dataset: heldOut, count: heldOutCount, folder: staging).write()
       }
       try files.moveItem(at: staging, to: folder)
     } catch {
       try? files.removeItem(at: staging)
       throw ShapeError.cannotWrite(path: folder.path, reason: error.systemReason)
     }
+  }
+
+  /// Six digits or more, as files are called.
+  static func name(_ index: Int) -> String {
+    let digits = String(index)
+    return String(repeating: "0", count: max(0, 6 - digits.count)) + digits
   }
 
   private func write(count: Int, into folder: URL) throws {
@@ -83,8 +98,7 @@ private struct LLaVARecord: Encodable {
 
   init(_ index: Int, of dataset: ShapeDataset) {
     let turns = dataset.conversation(index)
-    let digits = String(index)
-    let name = String(repeating: "0", count: max(0, 6 - digits.count)) + digits
+    let name = ShapeDataset.name(index)
     id = "\(dataset.split.rawValue)-\(name)"
     image = "\(dataset.split.rawValue)/\(name).png"
     abilities = turns.map(\.ability)

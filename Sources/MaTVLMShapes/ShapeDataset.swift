@@ -17,10 +17,18 @@ public struct ShapeDataset: Sendable, Equatable {
 
   public let seed: UInt64
   public let split: Split
+  /// Questions about each picture.
+  public let turns: Int
 
-  public init(seed: UInt64 = 0, split: Split) {
+  /// How many different questions there can be about a picture.
+  public static let turnLimits = ShapeQuestions.turns...32
+
+  /// - Precondition: `turns` is in ``turnLimits``.
+  public init(seed: UInt64 = 0, split: Split, turns: Int = turnLimits.lowerBound) {
+    precondition(Self.turnLimits.contains(turns), "ShapeDataset: \(turns) turns")
     self.seed = seed
     self.split = split
+    self.turns = turns
   }
 
   /// The picture of sample `index`, `[48, 48, 3]`: a 3 x 3 grid, each cell 2 x 2 patches of 8.
@@ -31,12 +39,24 @@ public struct ShapeDataset: Sendable, Equatable {
     return ShapePicture.image(of: scene(index), using: &generator)
   }
 
-  /// The six questions about picture `index` and their answers.
+  /// The questions about picture `index` and their answers.
   ///
   /// - Precondition: `index` is not negative.
   public func conversation(_ index: Int) -> [ShapeTurn] {
     var questions = ShapeQuestions(about: scene(index), using: generator(.questions, index))
-    return questions.conversation()
+    return questions.conversation(of: turns)
+  }
+
+  /// A fact early, a question late: `distance` turns about other things in picture `index`, and then
+  /// what is written there. What comes before says nothing of it. The last question is the same
+  /// after any number of turns.
+  ///
+  /// - Returns: nil when nothing is written there.
+  /// - Precondition: neither number is negative.
+  public func needle(_ index: Int, after distance: Int) -> [ShapeTurn]? {
+    precondition(distance >= 0, "needle: after \(distance) turns")
+    var questions = ShapeQuestions(about: scene(index), using: generator(.needle, index))
+    return questions.needle(after: distance)
   }
 
   /// What the tokenizer's merges are learned from: each question as it stands at the start of a
@@ -56,12 +76,12 @@ public struct ShapeDataset: Sendable, Equatable {
     }
   }
 
-  /// Each sample has three generators, so that a picture does not depend on its questions.
-  private enum Stream: UInt64 {
-    case scene, drawing, questions
+  /// Each sample has several generators, so that a picture does not depend on its questions.
+  enum Stream: UInt64 {
+    case scene, drawing, questions, needle, benchmarks
   }
 
-  private func generator(_ stream: Stream, _ index: Int) -> SplitMix64 {
+  func generator(_ stream: Stream, _ index: Int) -> SplitMix64 {
     precondition(index >= 0, "ShapeDataset: there is no sample \(index)")
     return SplitMix64(seed, split == .train ? 0 : 1, stream.rawValue, UInt64(index))
   }

@@ -23,8 +23,8 @@ public struct ShapeTurn: Sendable, Equatable {
 
 /// Asks questions about one scene. Every question has exactly one right answer.
 package struct ShapeQuestions {
-  private let scene: ShapeScene
-  private var generator: SplitMix64
+  let scene: ShapeScene
+  var generator: SplitMix64
 
   package static let turns = 6
 
@@ -33,18 +33,34 @@ package struct ShapeQuestions {
     self.generator = generator
   }
 
-  /// Six different questions in any order: one of each ability; where nothing is written, another
-  /// takes the place of reading (or the answer is "nothing").
-  package mutating func conversation() -> [ShapeTurn] {
+  /// Different questions in any order: one of each ability; where nothing is written, another
+  /// takes the place of reading (or the answer is "nothing"). What comes after six does not ask for
+  /// what is written, which a long conversation could otherwise tell from its earlier turns.
+  package mutating func conversation(of count: Int = turns) -> [ShapeTurn] {
     var turns: [ShapeTurn] = []
     for ability in ShapeAbility.allCases where ability != .reading || scene.sign != nil {
       turns.append(turn(ability))
     }
-    while turns.count < Self.turns {
-      let extra = turn(generator.pick([.existence, .count, .colour, .position, .reading]))
+    while turns.count < count {
+      let others: [ShapeAbility] = [.existence, .count, .colour, .position]
+      let extra = turn(generator.pick(turns.count < Self.turns ? others + [.reading] : others))
       if !turns.contains(where: { $0.question == extra.question }) { turns.append(extra) }
     }
     return generator.shuffled(turns)
+  }
+
+  /// What is written, asked after `distance` turns that do not say that something is; nil when
+  /// nothing is.
+  mutating func needle(after distance: Int) -> [ShapeTurn]? {
+    guard scene.sign != nil else { return nil }
+    let last = turn(.reading)
+    var turns: [ShapeTurn] = []
+    while turns.count < distance {
+      let other = turn(generator.pick([.existence, .count, .colour, .position]))
+      let words = other.question + other.answer
+      if !words.contains("digit"), !words.contains("letter") { turns.append(other) }
+    }
+    return turns + [last]
   }
 
   private mutating func turn(_ ability: ShapeAbility) -> ShapeTurn {
@@ -87,13 +103,13 @@ extension ShapeQuestions {
     return ("Is there a \(species)?", "yes")
   }
 
-  private func kindNames(_ isThere: Bool) -> [String] {
+  func kindNames(_ isThere: Bool) -> [String] {
     Kind.allCases.filter { kind in scene.shapes.contains { $0.kind == kind } == isThere }
       .map(\.rawValue)
   }
 
   /// What is not there shares its colour or its kind with something that is: neither alone tells.
-  private func shapeNames(_ isThere: Bool) -> [String] {
+  func shapeNames(_ isThere: Bool) -> [String] {
     let present = Set(scene.shapes.map(\.name))
     if isThere { return present.sorted() }
     let near = scene.shapes.flatMap { shape in

@@ -59,7 +59,10 @@ struct BenchmarkOptions: ParsableArguments {
   var shard: Shard?
 
   @Option(
-    help: "The folder for answers, settings and scores; what it has is gone on from.",
+    help: """
+      The folder for answers, settings and scores, or without --benchmark for accuracies; what it has of \
+      a benchmark is gone on from.
+      """,
     completion: .directory)
   var output: String?
 
@@ -69,7 +72,6 @@ struct BenchmarkOptions: ParsableArguments {
     guard let benchmark else {
       let isUsed =
         !files.isEmpty || prompt != nil || maxTokens != nil || publishedLimit || shard != nil
-        || output != nil
       if isUsed { throw ValidationError("These options need --benchmark: \(Self.names).") }
       return
     }
@@ -83,6 +85,15 @@ struct BenchmarkOptions: ParsableArguments {
       throw ValidationError("--max-tokens must be between 1 and 1000000, not \(maxTokens).")
     }
     _ = try files.files(of: benchmark)
+  }
+}
+
+extension BenchmarkOptions {
+  /// ``output``, made if it is not there.
+  func outputFolder() throws -> EvaluationFolder? {
+    let folder = output.map { EvaluationFolder(URL(fileURLWithPath: $0)) }
+    try folder?.create()
+    return folder
   }
 }
 

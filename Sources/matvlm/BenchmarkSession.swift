@@ -15,8 +15,11 @@ struct BenchmarkSession {
 
   /// - Parameters:
   ///   - modelFolder: gives the model its name in the answers.
+  ///   - quantization: how its weights are rounded as they are loaded; nil: not.
   ///   - seed: of guesses.
-  func run(_ modelFolder: URL, seed: UInt64, on device: Device) throws {
+  func run(
+    _ modelFolder: URL, quantization: Quantization?, seed: UInt64, on device: Device
+  ) throws {
     let benchmark = name.benchmark
     let files = try options.files.files(of: name)
     let prompt = options.prompt ?? .published
@@ -24,14 +27,16 @@ struct BenchmarkSession {
     let limit = TokenLimit(
       options.maxTokens ?? benchmark.tokenLimit, countsPrompt: options.publishedLimit)
     let settings = EvaluationSettings(
-      name, model: modelFolder.standardizedFileURL.lastPathComponent, prompt: prompt,
-      tokenLimit: limit, batchSize: batchSize, questions)
+      name, model: modelFolder.standardizedFileURL.lastPathComponent,
+      weights: quantization?.description, prompt: prompt, tokenLimit: limit, batchSize: batchSize,
+      questions)
     let folder = EvaluationFolder(URL(fileURLWithPath: options.output ?? "matvlm-evaluation"))
     let shard = options.shard ?? .whole
     var run = try BenchmarkRun(
       settings, questions, shard: shard, images: files.imagesIfNeeded(by: questions), in: folder)
     StandardError.print(settings.description + (shard == .whole ? "" : "\nshard \(shard)"))
-    let model = try VisionLanguageModel.load(modelFolder, on: device)
+    let model = try VisionLanguageModel.load(
+      modelFolder, quantization: quantization, on: device)
     let count = run.count
     try run.run(
       { try model.answers($0, limit: limit) }, progress: { Self.show($0, of: count) })

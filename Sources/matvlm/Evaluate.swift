@@ -11,7 +11,7 @@ struct Evaluate: ParsableCommand {
       With --benchmark, asks what --data holds, and writes each answer into --output as it comes. A \
       run that was stopped is gone on from by the same command.
 
-      With --quantize or --reference it also reads the known answers about shapes with a second model, \
+      With --quantize or --reference, but without --benchmark, it also reads the known answers about shapes with a second model, \
       and reports how far the distributions over the next token are from that model's: the mean \
       Kullback-Leibler divergence per token, in nats. With --quantize alone the second model is the \
       same one before rounding.

@@ -17,6 +17,13 @@ struct EvaluateAsk: ParsableCommand {
   @Option(parsing: .unconditional, help: "Held-out pictures, each with six questions.")
   var pictures = 200
 
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp(
+      "Ask only what is written in a picture, after so many turns about other things.",
+      valueName: "0,1,…"))
+  var needle: TurnCounts?
+
   @Option(parsing: .unconditional, help: "Draws the pictures, or guesses of MMMU.")
   var seed: UInt64 = 0
 
@@ -39,10 +46,9 @@ struct EvaluateAsk: ParsableCommand {
     if let batchSize, !(1...4096).contains(batchSize) {
       throw ValidationError("--batch-size must be between 1 and 4096, not \(batchSize).")
     }
-    if benchmark.benchmark != nil, reference != nil || weights.quantize != nil {
+    if benchmark.benchmark != nil, reference != nil || needle != nil {
       throw ValidationError(
-        "--reference and --quantize go with questions about shapes; for --benchmark, name a folder "
-          + "that 'matvlm quantize' wrote.")
+        "--reference and --needle go with questions about shapes, not with --benchmark.")
     }
   }
 
@@ -51,17 +57,29 @@ struct EvaluateAsk: ParsableCommand {
     let folder = try EmbeddedModel.folder(model)
     if let name = benchmark.benchmark {
       let session = BenchmarkSession(name, benchmark, batchSize: batchSize ?? 16, isJSON: json)
-      return try session.run(folder, seed: seed, on: device)
+      return try session.run(
+        folder, quantization: weights.quantization, seed: seed, on: device)
     }
-    try StandardOutput.print(shapes(folder, on: device).text(isJSON: json))
+    let output = try benchmark.outputFolder()
+    let report = try shapes(folder, on: device)
+    if let output {
+      try AtomicFile.write(
+        Data(report.jsonText().utf8), to: needle == nil ? output.shapes : output.needle)
+    }
+    try StandardOutput.print(report.text(isJSON: json))
+  }
+
+  private var questions: [EvaluationQuestion] {
+    let dataset = ShapeDataset(seed: seed, split: .heldOut)
+    guard let needle else { return EvaluationQuestion.shapes(dataset, pictures: pictures) }
+    return EvaluationQuestion.needles(dataset, pictures: pictures, distances: needle.counts)
   }
 
   private func shapes(_ folder: URL, on device: Device) throws -> ShapesReport {
     let model = try VisionLanguageModel.load(
       folder, quantization: weights.quantization, on: device)
     let batchSize = batchSize ?? 64
-    let questions = EvaluationQuestion.shapes(
-      ShapeDataset(seed: seed, split: .heldOut), pictures: pictures)
+    let questions = questions
     let answers = try AnswerEvaluation(of: model, questions, batchSize: batchSize) {
       Self.show($0, of: questions.count)
     }
@@ -80,28 +98,5 @@ struct EvaluateAsk: ParsableCommand {
   private static func show(_ done: Int, of count: Int) {
     guard StandardError.isTerminal else { return }
     StandardError.write("\r\(done)/\(count)" + (done == count ? "\n" : ""))
-  }
-}
-
-/// What `evaluate` prints about shapes.
-private struct ShapesReport: Encodable {
-  let total: Accuracy
-  let abilities: [String: Accuracy]
-  var divergence: DistributionDivergence?
-
-  init(_ answers: AnswerEvaluation) { (total, abilities) = (answers.total, answers.abilities) }
-
-  func text(isJSON: Bool) throws -> String { isJSON ? try jsonText() : table }
-
-  private var table: String {
-    let rows = abilities.sorted { $0.key < $1.key } + [("all", total)]
-    let lines = rows.map { name, accuracy in
-      name.padding(toLength: 12, withPad: " ", startingAt: 0)
-        + String(format: "%6.1f %%  %5d questions", 100 * accuracy.fraction, accuracy.questions)
-    }
-    let distance = divergence.map {
-      String(format: "KL from the reference %.2e nats per token, %d tokens", $0.kl, $0.tokens)
-    }
-    return (lines + [distance].compactMap { $0 }).joined(separator: "\n")
   }
 }

@@ -12,6 +12,9 @@ struct Pretrain: ParsableCommand {
   @Option(parsing: .unconditional, help: "Different pictures to learn from.")
   var pictures = 200_000
 
+  @Option(parsing: .unconditional, help: "Questions about each picture, in one conversation.")
+  var turns = ShapeDataset.turnLimits.lowerBound
+
   @OptionGroup var training: TrainingOptions
   @OptionGroup var checkpoints: CheckpointOptions
   @OptionGroup var output: OutputOptions
@@ -21,6 +24,7 @@ struct Pretrain: ParsableCommand {
     if !(1...100_000_000).contains(pictures) {
       throw ValidationError("--pictures must be between 1 and 100000000, not \(pictures).")
     }
+    try ShapeDataset.check(turns: turns)
   }
 
   func run() throws {
@@ -31,13 +35,14 @@ struct Pretrain: ParsableCommand {
     let configuration = try training.configuration(defaults, samples: pictures)
     let (device, ranks) = try machine.openTogether()
     try output.check(for: checkpoints, among: ranks)
-    let data = ShapeTrainingData(ShapeDataset(split: .train), count: pictures)
-    let heldOut = ShapeTrainingData(ShapeDataset(split: .heldOut), count: 256)
+    let data = ShapeTrainingData(ShapeDataset(split: .train, turns: turns), count: pictures)
+    let heldOut = ShapeTrainingData(ShapeDataset(split: .heldOut, turns: turns), count: 256)
     let trainer = Trainer(
       pretraining: try ShapesTeacher.fresh(seed: configuration.seed, on: device), configuration,
       data: data, heldOut: heldOut)
     var settings = EffectiveSettings(.pretrain)
     settings["pictures"] = "\(pictures)"
+    settings["turns"] = "\(turns)"
     settings.set(configuration)
     settings.set(machine)
     var session = TrainingSession(

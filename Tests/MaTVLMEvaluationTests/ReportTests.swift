@@ -52,6 +52,34 @@ struct ReportTests {
     #expect(report.markdown.contains("| run |  |  |  | 50.0 |  |  |  |  |  |  |"))
   }
 
+  @Test(
+    "Folders of one name are one model: means, with their deviation; shapes have their own tables")
+  func several() throws {
+    let folder = try TemporaryFolder()
+    func write(_ path: String, _ text: String) throws { try folder.write(path, Data(text.utf8)) }
+    for (seed, gqa) in [(1, 50.0), (2, 53.0)] {
+      try write("\(seed)/run/server-scores.json", "{\"gqa\": \(gqa)}")
+      let abilities =
+        #"{"9 turns": {"right": \#(seed), "questions": 4}, "10 turns": {"right": 0, "questions": 4}}"#
+      let accuracies = #"{"total": {"right": 1, "questions": 8}, "abilities": \#(abilities)}"#
+      try write("\(seed)/run/needle.json", accuracies)
+      try write("\(seed)/other/shapes.json", accuracies)
+    }
+    let folders = ["1/run", "2/run", "2/other"].map { EvaluationFolder(folder[$0]) }
+    let report = try EvaluationReport(folders)
+    #expect(report.rows.filter { !$0.isPublished }.map(\.name) == ["run"])
+    #expect(report.rows[0].scores == [.gqa: 51.5])
+    // The deviation of 50 and 53 is 3 / √2, that of 25 and 50 is 25 / √2.
+    #expect(report.markdown.contains("| run |  |  |  | 51.5 ± 2.1 |  |"))
+    #expect(report.markdown.contains("\n| model | 9 turns | 10 turns | all |\n"))
+    #expect(report.markdown.contains("\n| run | 37.5 ± 17.7 | 0.0 ± 0.0 | 12.5 ± 0.0 |\n"))
+    #expect(report.markdown.contains("\n| other | 50.0 | 0.0 | 12.5 |\n"))
+    let lines = report.csv.split(separator: "\n")
+    #expect(lines[0].hasSuffix(",average,9 turns,10 turns,all,9 turns,10 turns,all"))
+    #expect(lines[1].hasPrefix("run,run,,,,51.5,") && lines[1].hasSuffix(",,,37.5,0.0,12.5"))
+    #expect(lines[2].hasPrefix("other,run,,,,,") && lines[2].hasSuffix(",50.0,0.0,12.5,,,"))
+  }
+
   @Test("The page stands alone, and names cannot break it")
   func page() throws {
     let (gqa, folder) = try evaluation("<script>alert(1)<", server: nil)

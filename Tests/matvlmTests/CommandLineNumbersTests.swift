@@ -52,6 +52,8 @@ struct CommandLineNumbersTests {
     ("evaluate --model teacher --pictures 0", "--pictures"),
     ("evaluate --model teacher --batch-size -1", "-1"),
     ("pretrain --pictures 0 --output p", "--pictures"),
+    ("shapes --turns 5 --output s", "not 5"), ("pretrain --turns 33 --output p", "not 33"),
+    ("evaluate --needle 1,-1", "--needle"), ("evaluate --needle 1,1", "--needle"),
     ("shapes --count 0 --output s", "--count"), ("shapes --count -4 --output s", "-4"),
     ("convert --teacher teacher --ssm-layers 7 --output s", "layer 7"),
     ("quantize --model teacher --bits 5 --output q", "not 5"),

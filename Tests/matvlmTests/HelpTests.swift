@@ -48,16 +48,18 @@ struct HelpTests {
       [
         "--model", "--pictures", "--seed", "--batch-size", "--json", "--benchmark", "--data",
         "--questions", "--images", "--annotations", "--prompt", "--max-tokens", "--published-limit",
-        "--shard", "--output", "merge", "--reference", "--quantize",
+        "--shard", "--output", "merge", "--reference", "--quantize", "--needle",
       ]
     ),
     (["evaluate", "merge"], ["--benchmark", "--data", "--output", "--json"]),
     (["score"], ["<answers>", "--benchmark", "--data", "--seed", "--output", "--json"]),
     (["report"], ["<runs>", "--rule", "--output", "server-scores.json"]),
     (["info"], ["<model>", "--json"]),
-    (["pretrain"], ["--pictures", "--steps", "--epochs", "--learning-rate", "--output"]),
+    (
+      ["pretrain"], ["--pictures", "--turns", "--steps", "--epochs", "--learning-rate", "--output"]
+    ),
     (["plot"], ["<runs>", "--output"]),
-    (["shapes"], ["--output", "--count", "--seed"]),
+    (["shapes"], ["--output", "--count", "--seed", "--turns", "--benchmarks"]),
     (
       ["bench", "decode"],
       ["--preset", "--model", "--contexts", "--tokens", "--ssm-ratio", "--quantize"]

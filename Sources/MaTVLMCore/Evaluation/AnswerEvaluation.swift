@@ -1,4 +1,6 @@
+import MaTVLMEvaluation
 import MaTVLMImages
+import MaTVLMTensor
 import MaTVLMText
 
 /// A question with a known answer.
@@ -8,24 +10,17 @@ public struct EvaluationQuestion: Sendable {
   public let question: String
   public let answer: String
   public let picture: RGBImage?
+  /// Turns between the picture and the question, all answered.
+  public let earlier: [Turn]
 
-  public init(ability: String, question: String, answer: String, picture: RGBImage?) {
-    (self.ability, self.question) = (ability, question)
+  /// - Parameter earlier: turns between the picture and the question.
+  /// - Precondition: these have answers.
+  public init(
+    ability: String, question: String, answer: String, picture: RGBImage?, earlier: [Turn] = []
+  ) {
+    require(earlier.allSatisfy { $0.answer != nil }, "EvaluationQuestion: a turn has no answer")
+    (self.ability, self.question, self.earlier) = (ability, question, earlier)
     (self.answer, self.picture) = (answer, picture)
-  }
-}
-
-/// How many answers were right.
-public struct Accuracy: Sendable, Hashable, Codable {
-  public internal(set) var right = 0
-  public internal(set) var questions = 0
-
-  /// Between 0 and 1; 0 when there was no question.
-  public var fraction: Double { questions == 0 ? 0 : Double(right) / Double(questions) }
-
-  mutating func count(_ isRight: Bool) {
-    questions += 1
-    if isRight { right += 1 }
   }
 }
 
@@ -51,7 +46,8 @@ public struct AnswerEvaluation: Sendable, Hashable, Codable {
         batch.map { question in
           var request = GenerationRequest(
             promptIDs: model.promptIDs(
-              question: question.question, withPicture: question.picture != nil),
+              question: question.question, withPicture: question.picture != nil,
+              after: question.earlier),
             pictures: question.picture.map { [$0] } ?? [])
           // Known answers are short; one that runs on is wrong however it goes on.
           request.maximumTokens = model.tokenizer.encode(question.answer).count + 8

@@ -47,9 +47,9 @@ public struct DistributionDivergence: Sendable, Hashable, Codable {
 
 extension EvaluationQuestion {
   fileprivate func sample(number: Int) -> TrainingSample {
-    let text = picture == nil ? question : PromptTemplate.aboutPicture(question)
-    return TrainingSample(
-      id: "question \(number)", turns: [Turn(question: text, answer: answer)], picture: picture)
+    let turns = VisionLanguageModel.conversation(
+      earlier + [Turn(question: question, answer: answer)], withPicture: picture != nil)
+    return TrainingSample(id: "question \(number)", turns: turns, picture: picture)
   }
 }
 

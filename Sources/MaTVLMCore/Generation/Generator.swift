@@ -3,22 +3,29 @@ import MaTVLMTensor
 import MaTVLMText
 
 extension VisionLanguageModel {
-  /// Token ids of a question in the phi template, the picture in front.
-  public func promptIDs(question: String, withPicture: Bool) -> [Int] {
+  /// Token ids of a question in the phi template, the picture in front of all.
+  ///
+  /// - Parameter earlier: turns that come first.
+  /// - Precondition: these have answers.
+  public func promptIDs(question: String, withPicture: Bool, after earlier: [Turn] = []) -> [Int] {
     let template = PromptTemplate.phi
-    let turn = Self.turn(question, withPicture)
-    return template.encode(template.generationText([turn]), with: tokenizer)
+    let turns = Self.conversation(earlier + [Turn(question: question)], withPicture: withPicture)
+    return template.encode(template.generationText(turns), with: tokenizer)
+  }
+
+  /// Turns, the first of them about a picture if there is one.
+  static func conversation(_ turns: [Turn], withPicture: Bool) -> [Turn] {
+    guard withPicture, let first = turns.first else { return turns }
+    let about = Turn(
+      question: PromptTemplate.aboutPicture(first.question), answer: first.answer)
+    return [about] + turns.dropFirst()
   }
 
   /// Token ids of another question, which follow the end token of an answer.
   func followUpIDs(question: String, withPicture: Bool) -> [Int] {
     let template = PromptTemplate.phi
-    let turn = Self.turn(question, withPicture)
+    let turn = Self.conversation([Turn(question: question)], withPicture: withPicture)[0]
     return template.encode(template.followUpText(turn), with: tokenizer)
-  }
-
-  private static func turn(_ question: String, _ withPicture: Bool) -> Turn {
-    Turn(question: withPicture ? PromptTemplate.aboutPicture(question) : question)
   }
 
   /// Answers a prompt token by token.

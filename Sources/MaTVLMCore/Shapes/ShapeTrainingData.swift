@@ -9,16 +9,13 @@ public struct ShapeTrainingData: TrainingData {
   /// - Parameter count: samples of an epoch.
   public init(_ dataset: ShapeDataset, count: Int) { (self.dataset, self.count) = (dataset, count) }
 
-  public var identity: String { "\(count) pictures of shapes, \(dataset.split), \(dataset.seed)" }
+  public var identity: String {
+    "\(count) pictures of shapes, \(dataset.turns) turns, \(dataset.split), \(dataset.seed)"
+  }
 
   public func sample(_ index: Int) -> TrainingSample {
-    var turns = dataset.conversation(index).map {
-      Turn(question: $0.question, answer: $0.answer)
-    }
-    if !turns.isEmpty {
-      turns[0] = Turn(
-        question: PromptTemplate.aboutPicture(turns[0].question), answer: turns[0].answer)
-    }
+    let turns = VisionLanguageModel.conversation(
+      dataset.conversation(index).map(Turn.init), withPicture: true)
     return TrainingSample(id: "\(index)", turns: turns, picture: dataset.picture(index))
   }
 }
@@ -35,4 +32,31 @@ extension EvaluationQuestion {
       }
     }
   }
+}
+
+extension EvaluationQuestion {
+  /// What is written in a picture, asked after so many turns about other things: the same questions
+  /// for each of `distances`, which is their ability.
+  ///
+  /// - Parameter pictures: with something written.
+  /// - Precondition: no number is negative.
+  public static func needles(
+    _ dataset: ShapeDataset, pictures: Int, distances: [Int]
+  ) -> [EvaluationQuestion] {
+    let written = Array((0...).lazy.filter { dataset.needle($0, after: 0) != nil }.prefix(pictures))
+    return written.flatMap { index in
+      distances.map { distance in
+        let turns = dataset.needle(index, after: distance)!
+        let last = turns[distance]
+        return EvaluationQuestion(
+          ability: distance == 1 ? "1 turn" : "\(distance) turns", question: last.question,
+          answer: last.answer, picture: dataset.picture(index),
+          earlier: turns.prefix(distance).map(Turn.init))
+      }
+    }
+  }
+}
+
+extension Turn {
+  fileprivate init(_ turn: ShapeTurn) { self.init(question: turn.question, answer: turn.answer) }
 }

@@ -15,6 +15,7 @@ enum PublishedResults {
   private static func row(_ name: String, _ scores: [Double]) -> ReportRow {
     ReportRow(
       name: name, isPublished: true,
-      scores: Dictionary(uniqueKeysWithValues: zip(BenchmarkName.allCases, scores)))
+      measured: Dictionary(
+        uniqueKeysWithValues: zip(BenchmarkName.allCases, scores.map { Measurement([$0]) })))
   }
 }

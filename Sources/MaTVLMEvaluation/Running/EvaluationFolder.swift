@@ -19,6 +19,18 @@ public struct EvaluationFolder: Sendable {
 
   func score(_ benchmark: BenchmarkName) -> URL { file(benchmark, .whole, "score.json") }
 
+  /// Accuracies about pictures of shapes, and about what was written in them some turns before.
+  public var shapes: URL { url.appendingPathComponent("shapes.json") }
+  /// As ``shapes``, by the number of turns.
+  public var needle: URL { url.appendingPathComponent("needle.json") }
+
+  /// Whether there is anything to report.
+  var hasScores: Bool {
+    ([shapes, needle, serverScores] + BenchmarkName.allCases.map(score)).contains {
+      FileManager.default.fileExists(atPath: $0.path)
+    }
+  }
+
   /// Scores that came from a server or a judge, as `{"mm-vet": 35.4}`.
   var serverScores: URL { url.appendingPathComponent("server-scores.json") }
 

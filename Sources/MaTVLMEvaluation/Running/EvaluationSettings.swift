@@ -6,6 +6,8 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
   public let benchmark: BenchmarkName
   /// What the lines call the model.
   public let model: String
+  /// How its weights were rounded when it was loaded; nil: they are used as stored.
+  public let weights: String?
   /// How it is asked.
   public let prompt: PromptVariant
   /// How long answers can be.
@@ -19,10 +21,11 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
 
   /// Settings of a run over `questions`, all that the benchmark has.
   public init(
-    _ benchmark: BenchmarkName, model: String, prompt: PromptVariant, tokenLimit: TokenLimit,
-    batchSize: Int, _ questions: [Question]
+    _ benchmark: BenchmarkName, model: String, weights: String? = nil, prompt: PromptVariant,
+    tokenLimit: TokenLimit, batchSize: Int, _ questions: [Question]
   ) {
     (self.benchmark, self.model, self.prompt) = (benchmark, model, prompt)
+    self.weights = weights
     (self.tokenLimit, self.batchSize) = (tokenLimit, batchSize)
     self.questions = questions.count
     questionsWithOcr = questions.count {
@@ -33,7 +36,7 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
   /// For people, in three lines.
   public var description: String {
     """
-    \(benchmark.benchmark.title): \(questions) questions, model \(model)
+    \(benchmark.benchmark.title): \(questions) questions, model \(model)\(weights.map { ", weights \($0)" } ?? "")
     prompt \(prompt.rawValue), OCR tokens in \(questionsWithOcr) questions
     greedy, at most \(tokenLimit), \(batchSize) questions together
     """
@@ -61,6 +64,7 @@ public struct EvaluationSettings: Sendable, Hashable, Codable {
   func difference(from other: Self) -> String {
     [
       ("benchmark", benchmark.rawValue, other.benchmark.rawValue), ("model", model, other.model),
+      ("weights", weights ?? "as stored", other.weights ?? "as stored"),
       ("prompt", prompt.rawValue, other.prompt.rawValue),
       ("limit", "\(tokenLimit)", "\(other.tokenLimit)"),
       ("batch size", "\(batchSize)", "\(other.batchSize)"),

@@ -20,7 +20,7 @@ struct RunFileSchema {
     ] + run)
 
   static let pretrain = RunFileSchema(
-    verb: "pretrain", sections: [("data", ["pictures"])] + run)
+    verb: "pretrain", sections: [("data", ["pictures", "turns"])] + run)
 
   private static let run: [(name: String, options: [String])] = [
     (
