@@ -79,27 +79,39 @@ INLINE void product_rows(const float *x, int64_t rows, const void *weight, int64
 #undef TILE
 }
 
-// One row: weights are read in the order of memory, which is faster than several rows of them side by
-// side; the sums of a product are independent all the same.
+// One row with `streams` rows of weights, `apart` elements from each other.
+INLINE void single_row_sums(const float *x, const void *weight, int64_t at, int64_t apart,
+                            int64_t inputs, const int streams, float *y, int64_t y_apart,
+                            const enum weight_type type) {
+  enum { SUMS = 2 };
+  vf sum[2][SUMS];
+  FOR_TILE(t, streams) FOR_TILE(s, SUMS) sum[t][s] = vf_set(0);
+  int64_t i = 0;
+  for (; i + SUMS * LANES <= inputs; i += SUMS * LANES)
+    FOR_TILE(t, streams) FOR_TILE(s, SUMS)
+      sum[t][s] += vf_load(x + i + s * LANES) *
+                   weight_load(weight, at + t * apart + i + s * LANES, type);
+  for (; i + LANES <= inputs; i += LANES)
+    FOR_TILE(t, streams) sum[t][0] += vf_load(x + i) * weight_load(weight, at + t * apart + i, type);
+  if (i < inputs)
+    FOR_TILE(t, streams)
+      sum[t][1] += vf_load_part(x + i, inputs - i) *
+                   weight_load_part(weight, at + t * apart + i, inputs - i, type);
+  FOR_TILE(t, streams) y[t * y_apart] = vf_sum(sum[t][0] + sum[t][1]);
+}
+
+// One row: the two halves of the weights are read side by side, each in the order of memory. That is
+// half as fast again as one after the other, because a processor asks for memory ahead for each place
+// that it reads at; neighbouring rows, which share pages, or more places at once, are slower.
 INLINE void single_row_products(const float *x, const void *weight, int64_t inputs,
                                 const float *bias, int64_t outputs, float *y,
                                 const enum weight_type type) {
-  enum { SUMS = 4 };
-  for (int64_t o = 0; o < outputs; o++) {
-    vf sum[SUMS];
-    FOR_TILE(s, SUMS) sum[s] = vf_set(0);
-    int64_t i = 0;
-    for (; i + SUMS * LANES <= inputs; i += SUMS * LANES)
-      FOR_TILE(s, SUMS)
-        sum[s] += vf_load(x + i + s * LANES) *
-                  weight_load(weight, o * inputs + i + s * LANES, type);
-    for (; i + LANES <= inputs; i += LANES)
-      sum[0] += vf_load(x + i) * weight_load(weight, o * inputs + i, type);
-    if (i < inputs)
-      sum[1] += vf_load_part(x + i, inputs - i) *
-                weight_load_part(weight, o * inputs + i, inputs - i, type);
-    y[o] = vf_sum((sum[0] + sum[1]) + (sum[2] + sum[3])) + (bias ? bias[o] : 0);
-  }
+  const int64_t half = outputs / 2;
+  for (int64_t o = 0; o < half; o++)
+    single_row_sums(x, weight, o * inputs, half * inputs, inputs, 2, y + o, half, type);
+  if (outputs % 2)
+    single_row_sums(x, weight, 2 * half * inputs, 0, inputs, 1, y + 2 * half, 0, type);
+  if (bias) for (int64_t o = 0; o < outputs; o++) y[o] += bias[o];
 }
 
 INLINE void row_products(const float *x, int64_t rows, const void *weight, int64_t inputs,

@@ -189,12 +189,26 @@ extension CPUBackend {
     }
   }
 
+  /// How many outputs of a matrix one thread reads at a time, for a few rows of x: some hundred
+  /// kilobytes of weights. For a single row, whose weights come from memory, long pieces are read
+  /// faster, as long as there are enough of them for all threads.
+  ///
+  /// - Parameters:
+  ///   - bytes: of an output's weights.
+  ///   - least: bytes of a short piece.
+  static func piece(of outputs: Int, bytes: Int, rows: Int, least: Int) -> Int {
+    let longest = rows == 1 ? min(1 << 20, outputs * bytes / 16) : 0
+    return max(least, longest) / max(1, bytes)
+  }
+
   /// The same for a few rows: the time it takes is the time to read the weights.
   private func fewWork(
     _ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
   ) -> ProductWork {
     let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
-    let grain = max(4, 2 * Self.elementGrain / max(1, inputs) / 4 * 4)
+    let bytes = max(1, inputs * weight.dtype.byteCount)
+    let grain =
+      max(4, Self.piece(of: outputs, bytes: bytes, rows: x.count, least: 1 << 17) / 4 * 4)
     return ProductWork(items: (outputs + grain - 1) / grain, y: y) { [self] item in
       let range = item * grain..<min(outputs, (item + 1) * grain)
       let (first, count) = (range.lowerBound * inputs, Int64(range.count))
