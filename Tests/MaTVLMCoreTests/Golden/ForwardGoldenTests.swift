@@ -58,6 +58,24 @@ struct ForwardGoldenTests {
     }
   }
 
+  @Test(
+    "logits of rounded weights, as near as their bits allow", arguments: CPUVariant.all,
+    [Quantization.Code.int8, .int4])
+  func roundedWeights(_ variant: CPUVariant, _ code: Quantization.Code) throws {
+    // Four random layers of 64 columns: each product is off by 1 % with 8 bits, by 12 % with 4.
+    let tolerance = code == .int8 ? 0.05 : 0.5
+    for (folder, who) in [("teacher", "teacher"), ("student", "student")] {
+      let model = try VisionLanguageModel.load(
+        GoldenModels.folder(folder), quantization: Quantization(code), on: variant.device)
+      for (index, sample) in cases.samples.prefix(4).enumerated() {
+        let logits = model.logits([sample.ids], pictures: try pictures(sample))
+        let expected = try golden.tensor("sample\(index).\(who).logits")
+        #expect(mismatch(logits, expected, relativeL2: tolerance) == nil, "\(who) \(index)")
+        #expect(mismatch(logits, expected, relativeL2: Self.relativeL2) != nil, "\(who) \(index)")
+      }
+    }
+  }
+
   @Test("logits of packed sequences are those of each alone", arguments: CPUVariant.all)
   func packed(_ variant: CPUVariant) throws {
     let student = try GoldenModels.load("student", on: variant.device)
