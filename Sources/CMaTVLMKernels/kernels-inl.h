@@ -5,6 +5,8 @@
 
 #include "elementwise-inl.h"
 #include "loss-inl.h"
+#include "panels-inl.h"
+
 #include "matrix-inl.h"
 #include "normalize-inl.h"
 #include "sequence-inl.h"

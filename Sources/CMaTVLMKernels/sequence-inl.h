@@ -1,5 +1,3 @@
-#include "panels-inl.h"
-
 #include "attention-inl.h"
 #include "cached-attention-inl.h"
 #include "convolution-inl.h"

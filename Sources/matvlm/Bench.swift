@@ -6,7 +6,7 @@ import MaTVLMCore
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measures speed and memory on random weights.",
-    subcommands: [BenchDecode.self, BenchPrefill.self, BenchDistill.self])
+    subcommands: [BenchDecode.self, BenchPrefill.self, BenchImage.self, BenchDistill.self])
 }
 
 /// `matvlm bench distill`

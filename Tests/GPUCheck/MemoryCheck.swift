@@ -5,11 +5,12 @@ import MaTVLMTensor
 /// Memory of decoding at a long context: the 25 % student's beside its teacher's.
 func measureMemory(_ context: CheckContext) throws -> Bool {
   let length = 16384
-  func decode(_ mambaLayers: [Int]) throws -> InferenceBenchmark.Decoding {
+  func decode(_ mambaLayers: [Int]) throws -> BenchmarkResult {
     let device = try context.device(.bfloat16)
-    let benchmark = InferenceBenchmark(
-      try .random(ModelSizes(), mambaLayers: mambaLayers, matrices: .bfloat16, on: device))
-    let result = benchmark.decode(context: length, tokens: 8, bandwidth: 1)
+    let model = try VisionLanguageModel.random(
+      ModelSizes(), mambaLayers: mambaLayers, matrices: .bfloat16, on: device)
+    let result = InferenceBenchmark(model, MachineLimits(for: model)).decode(
+      context: length, tokens: 8)
     try device.check()
     return result
   }
@@ -22,7 +23,7 @@ func measureMemory(_ context: CheckContext) throws -> Bool {
   let isAsPredicted = abs(saved - predicted) < 0.02 * predicted
   for (name, large, small) in [
     ("state", teacher.stateBytes, student.stateBytes),
-    ("all of decoding", teacher.deviceBytes ?? 0, student.deviceBytes ?? 0),
+    ("all of decoding", teacher.speed?.deviceBytes ?? 0, student.speed?.deviceBytes ?? 0),
   ] {
     let part = fixed(100 * (1 - Double(small) / Double(large)), 1)
     report(

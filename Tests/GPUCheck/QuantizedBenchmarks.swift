@@ -5,14 +5,15 @@ import MaTVLMTensor
 /// Products and decoding with weights in 8 and 4 bits, beside what memory allows.
 func measureQuantized(_ context: CheckContext) throws -> Bool {
   let device = try context.device(.bfloat16)
-  let benchmark = InferenceBenchmark(
-    try .random(ModelSizes(), matrices: .quantized(Quantization(.int8)), on: device))
-  let bandwidth = benchmark.memoryBandwidth()
-  report("memory", "\(fixed(bandwidth / 1e12)) TB/s")
-  try measureDecoding(benchmark, "int8", bandwidth, context)
-  let narrow = InferenceBenchmark(
-    try .random(ModelSizes(), matrices: .quantized(Quantization(.int4)), on: device))
-  try measureDecoding(narrow, "int4", bandwidth, context)
+  var bandwidth = 0.0
+  for (name, code) in [("int8", Quantization.Code.int8), ("int4", .int4)] {
+    let model = try VisionLanguageModel.random(
+      ModelSizes(), matrices: .quantized(Quantization(code)), on: device)
+    let limits = MachineLimits(for: model)
+    bandwidth = limits.memoryBandwidth
+    report("memory", "\(fixed(bandwidth / 1e12)) TB/s")
+    measureDecoding(InferenceBenchmark(model, limits), name, context)
+  }
   try device.check()
   for code in Quantization.Code.allCases {
     try measureProducts(Quantization(code), device, bandwidth, context)
@@ -21,18 +22,19 @@ func measureQuantized(_ context: CheckContext) throws -> Bool {
 }
 
 private func measureDecoding(
-  _ benchmark: InferenceBenchmark, _ name: String, _ bandwidth: Double, _ context: CheckContext
-) throws {
+  _ benchmark: InferenceBenchmark, _ name: String, _ context: CheckContext
+) {
   for length in [512, 16384] {
-    let result = benchmark.decode(context: length, tokens: 64, bandwidth: bandwidth)
-    let part = "\(fixed(100 * result.fractionOfLimit, 1)) %"
+    guard let speed = benchmark.decode(context: length, tokens: 64).speed else { continue }
+    let part = "\(fixed(100 * speed.fractionOfLimit, 1)) %"
     report(
-      "decode teacher \(name), context \(length)", "\(fixed(result.tokensPerSecond, 1)) tokens/s",
+      "decode teacher \(name), context \(length)", "\(fixed(speed.tokensPerSecond, 1)) tokens/s",
       "\(part) of the memory limit")
     context.table.add(
       "quantized", "decode teacher \(name), context \(length)",
-      "\(fixed(result.tokensPerSecond, 1)) tokens/s",
-      "memory allows \(fixed(result.memoryLimit, 0)): \(part)", .measured)
+      "\(fixed(speed.tokensPerSecond, 1)) tokens/s",
+      "memory allows \(fixed(speed.tokensPerSecond / speed.fractionOfLimit, 0)): \(part)",
+      .measured)
   }
 }
 

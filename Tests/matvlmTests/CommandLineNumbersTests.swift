@@ -62,6 +62,8 @@ struct CommandLineNumbersTests {
     ("evaluate --quantize int8 --group 7", "not 7"),
     ("bench decode --contexts 1,,2", "1,,2"), ("bench decode --tokens 0", "--tokens"),
     ("bench prefill --prompt 0", "--prompt"), ("bench prefill --ssm-ratio 2", "--ssm-ratio"),
+    ("bench prefill --prompt 1.5", "1.5"), ("bench image --prompt 0", "--prompt"),
+    ("bench image --repeats 0", "--repeats"), ("bench decode --ssm-ratio 0,x", "0,x"),
     ("bench distill --hidden 0", "--hidden"), ("bench distill --hidden 64 --heads 5", "--heads"),
     ("bench distill --repeats -1", "-1"), ("bench distill --hidden 1000000", "memory"),
   ]

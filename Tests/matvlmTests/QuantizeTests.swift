@@ -56,23 +56,4 @@ struct QuantizeTests {
     try workplace.run("evaluate", "--pictures", "1", "--reference", "teacher")
       .expectFailure(EX_DATAERR, ["vocab_size"])
   }
-
-  @Test("bench decode and prefill measure weights of every kind")
-  func bench() throws {
-    let workplace = try Workplace()
-    let model = ["--preset", "shapes", "--quantize", "int4", "--ssm-ratio", "0.25"]
-    let decode = try workplace.run(
-      ["bench", "decode", "--contexts", "0,40", "--tokens", "3"] + model
-    ).requireSuccess().object()
-    let results = try #require(decode["decoding"] as? [[String: Any]])
-    #expect(results.map { $0["context"] as? Int } == [0, 40])
-    #expect(results.allSatisfy { ($0["fraction_of_limit"] as? Double ?? 0) > 0 })
-    let states = results.compactMap { $0["state_bytes"] as? Int }
-    #expect(states.count == 2 && states[0] < states[1])
-    #expect(results.allSatisfy { $0["device_bytes"] == nil })  // it is the processor's memory
-    let prefill = try workplace.run(
-      "bench", "prefill", "--model", "teacher", "--prompt", "20", "--repeats", "1"
-    ).requireSuccess().object()
-    #expect((prefill["prefill"] as? [String: Any])?["tokens"] as? Int == 20)
-  }
 }

@@ -2,7 +2,7 @@ import Foundation
 
 /// The memory of this process.
 public enum ProcessMemory {
-  /// The largest resident set so far, in bytes.
+  /// The largest resident set so far, or since ``resetPeak()``, in bytes.
   public static var peakBytes: Int {
     var usage = rusage()
     getrusage(Self.process, &usage)
@@ -11,6 +11,27 @@ public enum ProcessMemory {
     #else
       return usage.ru_maxrss
     #endif
+  }
+
+  /// Begins the peak anew at what is resident now, where the system can: on Linux.
+  public static func resetPeak() {
+    #if os(Linux)
+      guard let file = FileHandle(forWritingAtPath: "/proc/self/clear_refs") else { return }
+      try? file.write(contentsOf: Data("5".utf8))
+    #endif
+  }
+
+  /// Bytes that can be had without taking memory from others; all of the machine's where the system
+  /// does not say.
+  public static var availableBytes: Int {
+    #if os(Linux)
+      if let text = try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8),
+        let match = text.firstMatch(of: /MemAvailable: +(\d+) kB/), let kibibytes = Int(match.1)
+      {
+        return kibibytes << 10
+      }
+    #endif
+    return Int(ProcessInfo.processInfo.physicalMemory)
   }
 
   #if canImport(Glibc)

@@ -64,17 +64,28 @@ public struct HybridDecoder: Layer {
   public func replacingAttention(
     at layers: [Int], with mamba: Mamba2Configuration, _ seeding: AttentionSeeding, seed: UInt64
   ) -> HybridDecoder {
-    var student = self
-    for layer in layers {
-      guard blocks.indices.contains(layer), case .attention(let attention) = blocks[layer].mixer
-      else { fatalError("replacingAttention: layer \(layer) has no attention") }
-      let mixer = Mamba2Mixer(
+    replacingAttention(at: layers) { layer, attention in
+      Mamba2Mixer(
         mamba, named: "language_model.model.layers.\(layer).mamba",
         seededFrom: AttentionProjections(
           query: attention.query, key: attention.key, value: attention.value,
           output: attention.output),
         seeding, seed: seed)
-      student.blocks[layer].mixer = .mamba(mixer)
+    }
+  }
+
+  /// A decoder that shares everything but the mixers of `layers`.
+  ///
+  /// - Parameter mixer: makes what replaces the attention of a layer.
+  /// - Precondition: every layer exists and has attention.
+  func replacingAttention(
+    at layers: [Int], by mixer: (_ layer: Int, PhiAttention) throws -> Mamba2Mixer
+  ) rethrows -> HybridDecoder {
+    var student = self
+    for layer in layers {
+      guard blocks.indices.contains(layer), case .attention(let attention) = blocks[layer].mixer
+      else { fatalError("replacingAttention: layer \(layer) has no attention") }
+      student.blocks[layer].mixer = .mamba(try mixer(layer, attention))
     }
     return student
   }

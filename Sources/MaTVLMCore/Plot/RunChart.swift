@@ -1,120 +1,30 @@
-import Foundation
-
 /// Curves of several runs over each other as one SVG picture: losses, learning rate, gradient norm,
 /// held-out losses and accuracy, each in a panel of its own.
 public struct RunChart: Sendable {
   private let runs: [RunCurves]
 
-  /// Told apart by people with any colour vision (Okabe and Ito 2008).
-  private static let colours = [
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
-  ]
   private static let panels: [(key: String, title: String)] = [
     ("loss", "loss, weighted"), ("layer", "layer"), ("kl", "kl"), ("ce", "ce"),
     ("lr", "learning rate"), ("gradient_norm", "gradient norm before clipping"),
     ("held-out layer", "held-out layer"), ("held-out kl", "held-out kl"),
     ("held-out ce", "held-out ce"), ("held-out accuracy", "held-out accuracy"),
   ]
-  private static let (columns, panelWidth, panelHeight, legendLine) = (2, 480.0, 240.0, 20.0)
 
   public init(_ runs: [RunCurves]) { self.runs = runs }
 
   /// The picture as text.
   public var svg: String {
     let shown = Self.panels.filter { panel in runs.contains { $0.curves[panel.key] != nil } }
-    let top = 12 + Self.legendLine * Double(runs.count)
-    let rows = (shown.count + Self.columns - 1) / Self.columns
-    let (width, height) = (
-      Self.panelWidth * Double(Self.columns), top + Self.panelHeight * Double(rows)
-    )
-    var parts = [
-      #"<svg xmlns="http://www.w3.org/2000/svg" width="\#(plain(width))" height="\#(plain(height))" "#
-        + #"viewBox="0 0 \#(plain(width)) \#(plain(height))" font-family="sans-serif" font-size="11">"#,
-      #"<rect width="100%" height="100%" fill="white"/>"#,
-    ]
-    for (number, run) in runs.enumerated() {
-      let y = 16 + Self.legendLine * Double(number)
-      parts.append(
-        #"<rect x="16" y="\#(plain(y - 6))" width="24" height="4" fill="\#(colour(number))"/>"#
-          + #"<text x="48" y="\#(plain(y))">\#(escaped(run.name))</text>"#)
-    }
-    for (number, panel) in shown.enumerated() {
-      let x = Self.panelWidth * Double(number % Self.columns)
-      let y = top + Self.panelHeight * Double(number / Self.columns)
-      parts.append(#"<g transform="translate(\#(plain(x)) \#(plain(y)))">"#)
-      parts += self.panel(panel.key, panel.title)
-      parts.append("</g>")
-    }
-    return (parts + ["</svg>", ""]).joined(separator: "\n")
+    return LineChart(
+      names: runs.map(\.name),
+      panels: shown.map { key, title in
+        LineChart.Panel(
+          title: title,
+          curves: runs.map { run in
+            run.curves[key]?.map { LineChart.Point(x: Double($0.step), y: $0.value) }
+          },
+          mayBeLog: key != "held-out accuracy")
+      }
+    ).svg
   }
-
-  private func panel(_ key: String, _ title: String) -> [String] {
-    let points = runs.flatMap { $0.curves[key] ?? [] }
-    let values = points.map(\.value)
-    let x = Axis(
-      points.map { Double($0.step) }, from: 64, to: Self.panelWidth - 16, mayBeLog: false)
-    let y = Axis(values, from: Self.panelHeight - 32, to: 24, mayBeLog: key != "held-out accuracy")
-    var parts = [
-      #"<text x="64" y="14" font-weight="bold">\#(title)\#(y.isLog ? ", log scale" : "")</text>"#
-    ]
-    for tick in y.ticks {
-      let place = plain(y.place(tick))
-      parts.append(
-        #"<path d="M64 \#(place)H\#(plain(Self.panelWidth - 16))" stroke="lightgray"/>"#
-          + #"<text x="60" y="\#(place)" dy="4" text-anchor="end">\#(label(tick))</text>"#)
-    }
-    for tick in x.ticks {
-      parts.append(
-        #"<text x="\#(plain(x.place(tick)))" y="\#(plain(Self.panelHeight - 16))" "#
-          + #"text-anchor="middle">\#(label(tick))</text>"#)
-    }
-    for (number, run) in runs.enumerated() {
-      guard let curve = run.curves[key] else { continue }
-      parts.append(curveElement(curve, x, y, colour(number)))
-    }
-    return parts
-  }
-
-  /// A line, or a dot where there is one point only.
-  private func curveElement(
-    _ curve: [RunCurves.Point], _ x: Axis, _ y: Axis, _ colour: String
-  ) -> String {
-    let places = thinned(curve).map {
-      "\(plain(x.place(Double($0.step)))) \(plain(y.place($0.value)))"
-    }
-    guard places.count > 1 else {
-      let place = places[0].split(separator: " ")
-      return #"<circle cx="\#(place[0])" cy="\#(place[1])" r="3" fill="\#(colour)"/>"#
-    }
-    return
-      #"<polyline fill="none" stroke="\#(colour)" points="\#(places.joined(separator: ", "))"/>"#
-  }
-
-  /// A long run has more updates than the picture has columns: of each column's points the lowest and
-  /// the highest stay, so that no outlier is lost.
-  private func thinned(_ curve: [RunCurves.Point]) -> [RunCurves.Point] {
-    let columns = Int(Self.panelWidth)
-    guard curve.count > 4 * columns else { return curve }
-    return (0..<columns).flatMap { column -> [RunCurves.Point] in
-      let part = curve[curve.count * column / columns..<curve.count * (column + 1) / columns]
-      guard let low = part.min(by: { $0.value < $1.value }),
-        let high = part.max(by: { $0.value < $1.value })
-      else { return [] }
-      return low.step <= high.step ? [low, high] : [high, low]
-    }
-  }
-
-  private func colour(_ run: Int) -> String { Self.colours[run % Self.colours.count] }
 }
-
-private func escaped(_ text: String) -> String {
-  text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
-    .filter { !$0.unicodeScalars.contains { $0.value < 0x20 } }
-}
-
-private func plain(_ number: Double) -> String {
-  let rounded = (number * 100).rounded() / 100
-  return rounded == rounded.rounded() ? String(Int(rounded)) : "\(rounded)"
-}
-
-private func label(_ number: Double) -> String { String(format: "%.4g", number) }

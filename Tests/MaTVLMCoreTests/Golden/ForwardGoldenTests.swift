@@ -1,4 +1,5 @@
 import MaTVLMCore
+import MaTVLMTensor
 import MaTVLMTestSupport
 import Testing
 
@@ -27,6 +28,26 @@ struct ForwardGoldenTests {
   @Test("logits", arguments: CPUVariant.all, ["teacher"] + GoldenModels.students)
   func logits(_ variant: CPUVariant, _ folder: String) throws {
     #expect(try goldenFailures(variant) { try $0.compareLogits(folder) } == [])
+  }
+
+  @Test(
+    "logits of rounded weights, as near as their bits allow", arguments: CPUVariant.all,
+    [Quantization.Code.int8, .int4])
+  func roundedWeights(_ variant: CPUVariant, _ code: Quantization.Code) throws {
+    // Four random layers of 64 columns: each product is off by 1 % with 8 bits, by 12 % with 4.
+    let tolerance = code == .int8 ? 0.05 : 0.5
+    let (cases, golden) = (try GoldenCases.read(), try Golden.tensors("forward.safetensors"))
+    for who in ["teacher", "student"] {
+      let model = try VisionLanguageModel.load(
+        GoldenModels.folder(who), quantization: Quantization(code), on: variant.device)
+      for (index, sample) in cases.samples.prefix(4).enumerated() {
+        let pictures = try sample.image.map { [try GoldenModels.resizedPicture($0)] } ?? []
+        let logits = model.logits([sample.ids], pictures: pictures).array()
+        let expected = try golden.values("sample\(index).\(who).logits")
+        #expect(mismatch(logits, expected, relativeL2: tolerance) == nil, "\(who) \(index)")
+        #expect(mismatch(logits, expected, relativeL2: 1e-5) != nil, "\(who) \(index)")
+      }
+    }
   }
 
   @Test("logits of packed sequences are those of each alone", arguments: CPUVariant.all)

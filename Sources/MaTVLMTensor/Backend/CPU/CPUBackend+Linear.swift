@@ -43,8 +43,8 @@ extension CPUBackend {
     if types.count == 1, case .quantized(let quantization)? = types.first {
       let rounded = RoundedRows(rows, quantization, on: self)
       make = { self.quantizedWork(rounded, $0.weight, $0.bias, into: $1) }
-    } else if x.shape.rows <= Self.fewRows, types.allSatisfy(\.isFloatingPoint) {
-      make = { self.fewWork(rows, $0.weight, $0.bias, into: $1) }
+    } else if types.allSatisfy({ isOurs(x.shape.rows, $0) }) {
+      make = { self.ownWork(rows, $0.weight, $0.bias, into: $1) }
     } else {
       return zip(projections, results).map { layer, y in
         multiply(rows, layer.weight, layer.bias, into: FloatRows(y))
@@ -108,9 +108,16 @@ extension CPUBackend {
 
   // MARK: Tiles
 
-  /// Up to this many rows are multiplied by our kernels, which read each weight once as it is
-  /// stored; for more, BLAS is faster, unpacking 16-bit weights included.
+  /// Whether our kernels make a product. They read each weight of a few rows once, and unpack weights
+  /// of 16 bits for many rows as they turn them, which takes half the time of unpacking for BLAS.
+  /// Many rows of float32 weights, which have nothing to unpack, go to BLAS.
+  private func isOurs(_ rows: Int, _ weight: DType) -> Bool {
+    weight == .float32 ? rows <= Self.fewRows : weight == .bfloat16 || weight == .float16
+  }
+
   private static let fewRows = 32
+  /// Rows, and outputs, of an item of many rows: these fit into the second-level cache.
+  private static let manyRows = (rows: 512, outputs: 240)
 
   /// The largest tile: 16-bit weights are unpacked once for each tile, so theirs has more rows.
   private static func largestTile(_ dtype: DType) -> (rows: Int, columns: Int) {
@@ -162,8 +169,8 @@ extension CPUBackend {
       run([quantizedWork(RoundedRows(x, quantization, on: self), weight, bias, into: y)])
       return
     }
-    if x.count <= Self.fewRows {
-      run([fewWork(x, weight, bias, into: y)])
+    if isOurs(x.count, weight.dtype) {
+      run([ownWork(x, weight, bias, into: y)])
       return
     }
     let outputs = weight.shape.rows
@@ -189,30 +196,51 @@ extension CPUBackend {
     }
   }
 
-  /// The same for a few rows: the time it takes is the time to read the weights.
-  private func fewWork(
+  /// How many outputs of a matrix one thread reads at a time, for a few rows of x: some hundred
+  /// kilobytes of weights. For a single row, whose weights come from memory, long pieces are read
+  /// faster, as long as there are enough of them for all threads.
+  ///
+  /// - Parameters:
+  ///   - bytes: of an output's weights.
+  ///   - least: bytes of a short piece.
+  static func piece(of outputs: Int, bytes: Int, rows: Int, least: Int) -> Int {
+    let longest = rows == 1 ? min(1 << 20, outputs * bytes / 16) : 0
+    return max(least, longest) / max(1, bytes)
+  }
+
+  /// The same by our kernels: for a few rows, the time it takes is the time to read the weights.
+  private func ownWork(
     _ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
   ) -> ProductWork {
     let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
-    let grain = max(4, 2 * Self.elementGrain / max(1, inputs) / 4 * 4)
-    return ProductWork(items: (outputs + grain - 1) / grain, y: y) { [self] item in
-      let range = item * grain..<min(outputs, (item + 1) * grain)
+    let isFew = x.count <= Self.fewRows
+    let bytes = max(1, inputs * weight.dtype.byteCount)
+    let grain =
+      isFew
+      ? max(4, Self.piece(of: outputs, bytes: bytes, rows: x.count, least: 1 << 17) / 4 * 4)
+      : Self.manyRows.outputs
+    let pieces = (outputs + grain - 1) / grain
+    let height = isFew ? x.count : Self.manyRows.rows
+    let blocks = isFew ? 1 : (x.count + height - 1) / height
+    return ProductWork(items: pieces * blocks, y: y) { [self] item in
+      let range = item % pieces * grain..<min(outputs, (item % pieces + 1) * grain)
+      let block = item / pieces * height..<min(x.count, (item / pieces + 1) * height)
       let (first, count) = (range.lowerBound * inputs, Int64(range.count))
       let part = bias.map { UnsafePointer($0.floats + range.lowerBound) }
-      let result = y.row(0) + range.lowerBound
-      let (rows, width, stride) = (Int64(x.count), Int64(inputs), Int64(outputs))
+      let (from, result) = (x.row(block.lowerBound), y.row(block.lowerBound) + range.lowerBound)
+      let (rows, width, stride) = (Int64(block.count), Int64(inputs), Int64(outputs))
       switch weight.dtype {
       case .bfloat16:
         kernels.matrix.bf16_row_products(
-          x.row(0), rows, weight.halves + first, width, part, count, result, stride)
+          from, rows, weight.halves + first, width, part, count, result, stride)
       case .float16:
         kernels.matrix.f16_row_products(
-          x.row(0), rows, weight.halves + first, width, part, count, result, stride)
+          from, rows, weight.halves + first, width, part, count, result, stride)
       case .float32, .int32, .quantized:
         kernels.matrix.float_row_products(
-          x.row(0), rows, weight.floats + first, width, part, count, result, stride)
+          from, rows, weight.floats + first, width, part, count, result, stride)
       }
-      return (0..<x.count, range)
+      return (block, range)
     }
   }
 

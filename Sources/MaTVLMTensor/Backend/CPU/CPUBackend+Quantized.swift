@@ -119,8 +119,11 @@ extension CPUBackend {
     _ x: RoundedRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
   ) -> ProductWork {
     let matrix = QuantizedMatrix(weight)
-    // Some hundred kilobytes of weights each.
-    let step = max(2, (1 << 18) / max(1, matrix.layout.codesShape.width) / 2 * 2)
+    let panelBytes = matrix.layout.codesShape.width
+    let step = max(
+      2,
+      Self.piece(of: matrix.layout.panels, bytes: panelBytes, rows: x.count, least: 1 << 18) / 2 * 2
+    )
     let pieces = (matrix.layout.panels + step - 1) / step
     let blocks = (x.count + Self.rowBlock - 1) / Self.rowBlock
     return ProductWork(items: pieces * blocks, y: y) { [self] item in

@@ -1,0 +1,37 @@
+import MaTVLMMamba
+import MaTVLMTensor
+import MaTVLMText
+
+extension VisionLanguageModel {
+  /// A model of these sizes with random weights and a tokenizer of bytes, to be measured.
+  ///
+  /// - Parameter matrices: the type of all matrices.
+  /// - Throws: ``ConfigurationError`` when the sizes do not fit each other.
+  public static func random(
+    _ sizes: ModelSizes, matrices: DType, on device: Device = .cpu
+  ) throws -> VisionLanguageModel {
+    let tokenizer = try BytePairTrainer(vocabularySize: 257).train(on: [])
+    return try .fresh(
+      sizes.configuration(), tokenizer: tokenizer, seed: 1, matrices: matrices, on: device)
+  }
+
+  /// A hybrid to be measured: random Mamba-2 mixers replace the attention of `layers`, their
+  /// matrices in the type that the model's own have. Everything else is shared.
+  ///
+  /// - Throws: ``ConfigurationError`` when the configuration cannot describe the hybrid.
+  /// - Precondition: every layer exists and has attention.
+  public func withRandomMixers(at layers: [Int]) throws -> VisionLanguageModel {
+    var hybrid = self
+    let text = configuration.text
+    let mamba = Mamba2Configuration(
+      modelWidth: text.hiddenSize, heads: text.heads, keyValueHeads: text.keyValueHeads)
+    let source = ParameterSource.fresh(
+      seed: 1, matrices: decoder.blocks[0].mlp.fc1.weight.value.dtype, on: device)
+    hybrid.decoder = try decoder.replacingAttention(at: layers) { layer, _ in
+      try Mamba2Mixer(mamba, source["language_model"]["model"]["layers"][layer]["mamba"])
+    }
+    hybrid.configuration.mamba = try MambaPlacement(
+      mamba, layers: layers, of: configuration.source.object("text_config"))
+    return hybrid
+  }
+}
