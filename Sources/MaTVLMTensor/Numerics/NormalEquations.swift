@@ -16,7 +16,7 @@ package struct NormalEquations: Sendable {
   /// Rows that are held in double precision at once.
   private static let chunk = 512
   /// How often, and by how much, the ridge grows before a system is given up.
-  private static let (attempts, growth) = (4, 100.0)
+  private static let (attempts, growth, leastGrown) = (4, 100.0, 1e-8)
 
   private let inputs: Int
   private let outputs: Int
@@ -83,7 +83,7 @@ package struct NormalEquations: Sendable {
         return layer(solution, ridge: ridge)
       } catch LinearAlgebra.Failure.notPositiveDefinite(let order) {
         guard attempt < Self.attempts else { throw .notPositiveDefinite(order: order) }
-        ridge *= Self.growth
+        ridge = max(ridge * Self.growth, Self.leastGrown)
       }
     }
     fatalError("NormalEquations: no attempt")  // The loop ends by returning or throwing.
