@@ -47,8 +47,8 @@ struct Distill: ParsableCommand {
 
   func run() throws {
     let objective = try objective.objective()
-    let device = try machine.open()
-    try output.check(for: checkpoints)
+    let (device, ranks) = try machine.openTogether()
+    try output.check(for: checkpoints, among: ranks)
     let source = try DistillationData(data: data, imageFolder: imageFolder, heldOut: heldOut)
     let configuration = try training.configuration(source.defaults, samples: source.train.count)
     let teacher = try VisionLanguageModel.load(EmbeddedModel.folder(teacher), on: device)
@@ -57,7 +57,7 @@ struct Distill: ParsableCommand {
       distilling: teacher, into: student, objective, configuration, data: source.train,
       heldOut: source.heldOut)
     var session = TrainingSession(
-      trainer, output, checkpoints, hasEvents: training.tensorboard,
+      trainer, among: ranks, output, checkpoints, hasEvents: training.tensorboard,
       settings(configuration, objective, layers: student.decoder.mambaLayers))
     // Its pictures are read while the run goes on.
     try withExtendedLifetime(source) { try session.run() }
