@@ -11,6 +11,15 @@ struct Convert: ParsableCommand {
   var teacher: String?
 
   @OptionGroup var layers: LayerOptions
+  @OptionGroup var seeding: SeedingOptions
+
+  @Option(
+    help: "A LLaVA data file whose samples calibrated mixers are fitted to.",
+    completion: .file(extensions: ["json"]))
+  var calibration: String?
+
+  @Option(help: "What its pictures' names are relative to; its own folder when not given.")
+  var imageFolder: String?
 
   @Option(parsing: .unconditional, help: "Draws what seeding does not copy.")
   var seed: UInt64 = 42
@@ -18,13 +27,32 @@ struct Convert: ParsableCommand {
   @OptionGroup var output: OutputOptions
   @OptionGroup var machine: MachineOptions
 
+  func validate() throws {
+    if seeding.seeding == .calibrated {
+      if teacher != nil, calibration == nil {
+        throw ValidationError(
+          "--seeding calibrated of --teacher needs --calibration: training data.")
+      }
+    } else if calibration != nil || imageFolder != nil {
+      throw ValidationError("--calibration and --image-folder need --seeding calibrated.")
+    }
+  }
+
   func run() throws {
     let device = try machine.open()
     try output.check()
     let model = try VisionLanguageModel.load(EmbeddedModel.folder(teacher), on: device)
-    let student = try model.student(
-      replacing: layers.layers(of: model.configuration.text.layers), layers.seeding ?? .paper,
-      seed: seed)
+    var source: DistillationData?
+    let student = try seeding.student(
+      of: model, replacing: layers.layers(of: model.configuration.text.layers),
+      seeding.seeding ?? .paper, seed: seed, seeding.calibration,
+      data: {
+        let data = try DistillationData(
+          data: calibration, imageFolder: imageFolder, heldOut: nil)
+        source = data
+        return data.train
+      })
+    withExtendedLifetime(source) {}  // Its pictures were read meanwhile.
     try student.save(to: output.folder, replacing: output.mayReplace)
     try StandardOutput.print(output.output)
   }

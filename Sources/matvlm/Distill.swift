@@ -29,6 +29,7 @@ struct Distill: ParsableCommand {
   var heldOut: String?
 
   @OptionGroup var layers: LayerOptions
+  @OptionGroup var seeding: SeedingOptions
   @OptionGroup var training: TrainingOptions
   @OptionGroup var objective: ObjectiveOptions
   @OptionGroup var checkpoints: CheckpointOptions
@@ -39,7 +40,7 @@ struct Distill: ParsableCommand {
     if teacher != nil, data == nil {
       throw ValidationError("--teacher needs --data: what it is to be asked about.")
     }
-    if student != nil, layers.ssmLayers != nil || layers.ssmRatio != nil || layers.seeding != nil {
+    if student != nil, layers.ssmLayers != nil || layers.ssmRatio != nil || seeding.seeding != nil {
       throw ValidationError("--student has its layers already; leave out --ssm-… and --seeding.")
     }
   }
@@ -51,7 +52,7 @@ struct Distill: ParsableCommand {
     let source = try DistillationData(data: data, imageFolder: imageFolder, heldOut: heldOut)
     let configuration = try training.configuration(source.defaults, samples: source.train.count)
     let teacher = try VisionLanguageModel.load(EmbeddedModel.folder(teacher), on: device)
-    let student = try makeStudent(of: teacher, seed: configuration.seed)
+    let student = try makeStudent(of: teacher, source.train, configuration)
     let trainer = Trainer(
       distilling: teacher, into: student, objective, configuration, data: source.train,
       heldOut: source.heldOut)
@@ -62,18 +63,21 @@ struct Distill: ParsableCommand {
     try withExtendedLifetime(source) { try session.run() }
   }
 
-  private func makeStudent(of teacher: VisionLanguageModel, seed: UInt64) throws
-    -> VisionLanguageModel
-  {
+  private func makeStudent(
+    of teacher: VisionLanguageModel, _ data: any TrainingData, _ run: TrainingConfiguration
+  ) throws -> VisionLanguageModel {
     if let student {
       let folder = RunFolder.model(at: URL(fileURLWithPath: student, isDirectory: true))
       return try VisionLanguageModel.load(folder, on: teacher.device).checkedAsStudent(of: teacher)
     }
-    return try teacher.student(
-      replacing: layers.layers(of: teacher.configuration.text.layers), seeding, seed: seed)
+    var calibration = seeding.calibration
+    (calibration.maximumLength, calibration.brokenSamples) = (run.maximumLength, run.brokenSamples)
+    return try seeding.student(
+      of: teacher, replacing: layers.layers(of: teacher.configuration.text.layers), start,
+      seed: run.seed, calibration, data: { data })
   }
 
-  private var seeding: AttentionSeeding { layers.seeding ?? (data == nil ? .identity : .paper) }
+  private var start: Seeding { seeding.seeding ?? (data == nil ? .identity : .paper) }
 
   private func settings(
     _ configuration: TrainingConfiguration, _ objective: DistillationObjective, layers: [Int]
@@ -86,7 +90,8 @@ struct Distill: ParsableCommand {
     settings.setPath("held-out", heldOut)
     if student == nil {
       settings["ssm-layers"] = layers.map(String.init).joined(separator: ",")
-      settings["seeding"] = seeding.rawValue
+      settings["seeding"] = start.rawValue
+      if start == .calibrated { settings.set(seeding.calibration) }
     }
     settings.set(objective)
     settings.set(configuration)

@@ -1,7 +1,7 @@
 import ArgumentParser
 import MaTVLMCore
 
-/// Which layers become Mamba-2, and how they start.
+/// Which layers become Mamba-2.
 struct LayerOptions: ParsableArguments {
   @Option(
     parsing: .unconditional, help: ArgumentHelp("Layers to replace, from 0.", valueName: "0,4,…"))
@@ -14,9 +14,6 @@ struct LayerOptions: ParsableArguments {
 
   @Option(help: "Where these go: even, beginning, middle, end.")
   var placement: LayerPlacement = .even
-
-  @Option(help: "How mixers start: paper, identity.")
-  var seeding: AttentionSeeding?
 
   func validate() throws {
     if ssmLayers != nil, ssmRatio != nil {
@@ -53,7 +50,6 @@ struct LayerList: ExpressibleByArgument {
 }
 
 extension LayerPlacement: ExpressibleByArgument {}
-extension AttentionSeeding: ExpressibleByArgument {}
 extension Divergence: ExpressibleByArgument {}
 extension BrokenSamplePolicy: ExpressibleByArgument {}
 extension OutlierPolicy: ExpressibleByArgument {}

@@ -7,8 +7,8 @@ func measureMemory(_ context: CheckContext) throws -> Bool {
   let length = 16384
   func decode(_ mambaLayers: [Int]) throws -> BenchmarkResult {
     let device = try context.device(.bfloat16)
-    let model = try VisionLanguageModel.random(
-      ModelSizes(), mambaLayers: mambaLayers, matrices: .bfloat16, on: device)
+    let teacher = try VisionLanguageModel.random(ModelSizes(), matrices: .bfloat16, on: device)
+    let model = mambaLayers.isEmpty ? teacher : try teacher.withRandomMixers(at: mambaLayers)
     let result = InferenceBenchmark(model, MachineLimits(for: model)).decode(
       context: length, tokens: 8)
     try device.check()

@@ -15,6 +15,7 @@ struct HelpTests {
       [
         "--teacher", "--student", "--data", "--image-folder", "--held-out", "--output",
         "--overwrite", "--ssm-layers", "--ssm-ratio", "--placement", "--seeding", "--steps",
+        "--calibration-samples", "--calibration-passes",
         "--epochs", "--batch-size", "--gradient-accumulation", "--learning-rate",
         "--warmup-steps", "--decay-steps", "--weight-decay", "--clip", "--layer-weight",
         "--kl-weight", "--ce-weight", "--divergence", "--temperature", "--reduction",
@@ -41,7 +42,13 @@ struct HelpTests {
         "/image FILE", "/reset", "/save FILE", "/load FILE", "/stats", "/quit", "Ctrl-C",
       ]
     ),
-    (["convert"], ["--teacher", "--ssm-layers", "--seeding", "--seed", "--output", "--overwrite"]),
+    (
+      ["convert"],
+      [
+        "--teacher", "--ssm-layers", "--seeding", "--seed", "--output", "--overwrite",
+        "--calibration", "--image-folder", "--calibration-samples", "--calibration-passes",
+      ]
+    ),
     (["quantize"], ["--model", "--bits", "--group", "--output", "--overwrite"]),
     (
       ["evaluate"],

@@ -27,7 +27,7 @@ extension VisionLanguageModel {
       modelWidth: text.hiddenSize, heads: text.heads, keyValueHeads: text.keyValueHeads)
     let source = ParameterSource.fresh(
       seed: 1, matrices: decoder.blocks[0].mlp.fc1.weight.value.dtype, on: device)
-    hybrid.decoder = try decoder.replacingAttention(at: layers) { layer, _ in
+    hybrid.decoder = try decoder.replacingAttention(at: layers) { layer, _, _ in
       try Mamba2Mixer(mamba, source["language_model"]["model"]["layers"][layer]["mamba"])
     }
     hybrid.configuration.mamba = try MambaPlacement(

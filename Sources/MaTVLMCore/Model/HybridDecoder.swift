@@ -64,28 +64,27 @@ public struct HybridDecoder: Layer {
   public func replacingAttention(
     at layers: [Int], with mamba: Mamba2Configuration, _ seeding: AttentionSeeding, seed: UInt64
   ) -> HybridDecoder {
-    replacingAttention(at: layers) { layer, attention in
-      Mamba2Mixer(
-        mamba, named: "language_model.model.layers.\(layer).mamba",
-        seededFrom: AttentionProjections(
-          query: attention.query, key: attention.key, value: attention.value,
-          output: attention.output),
-        seeding, seed: seed)
+    replacingAttention(at: layers) { _, path, attention in
+      Mamba2Mixer(mamba, named: path, seededFrom: attention, seeding, seed: seed)
     }
   }
 
   /// A decoder that shares everything but the mixers of `layers`.
   ///
-  /// - Parameter mixer: makes what replaces the attention of a layer.
-  /// - Precondition: every layer exists and has attention.
+  /// - Parameter mixer: makes each, of the block's number, the mixer's path in a checkpoint, and the
+  ///   attention that it replaces.
   func replacingAttention(
-    at layers: [Int], by mixer: (_ layer: Int, PhiAttention) throws -> Mamba2Mixer
+    at layers: [Int], by mixer: (Int, String, AttentionProjections) throws -> Mamba2Mixer
   ) rethrows -> HybridDecoder {
     var student = self
     for layer in layers {
       guard blocks.indices.contains(layer), case .attention(let attention) = blocks[layer].mixer
       else { fatalError("replacingAttention: layer \(layer) has no attention") }
-      student.blocks[layer].mixer = .mamba(try mixer(layer, attention))
+      let projections = AttentionProjections(
+        query: attention.query, key: attention.key, value: attention.value,
+        output: attention.output)
+      let path = "language_model.model.layers.\(layer).mamba"
+      student.blocks[layer].mixer = .mamba(try mixer(layer, path, projections))
     }
     return student
   }

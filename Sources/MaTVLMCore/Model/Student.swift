@@ -13,13 +13,55 @@ extension VisionLanguageModel {
   public func student(
     replacing layers: [Int], _ seeding: AttentionSeeding, seed: UInt64
   ) throws -> VisionLanguageModel {
+    try student { decoder, mamba in
+      decoder.replacingAttention(at: layers, with: mamba, seeding, seed: seed)
+    }
+  }
+
+  /// The same, its mixers calibrated: fitted to what the attention that they replace does with samples
+  /// of the training data.
+  ///
+  /// - Parameters:
+  ///   - layers: blocks that have attention.
+  ///   - data: what the student will be trained on.
+  ///   - seed: draws the samples, and what is neither copied nor fitted.
+  ///   - report: called after each layer.
+  /// - Throws: ``CalibrationError``, ``SampleError``, ``ConfigurationError`` when the configuration
+  ///   cannot describe the student, and what `report` throws.
+  /// - Precondition: every layer exists and has attention, and the calibration has no problem.
+  public func student(
+    replacing layers: [Int], calibratedOn data: any TrainingData, _ calibration: Calibration,
+    seed: UInt64, report: (CalibrationEvent) throws -> Void = { _ in }
+  ) throws -> VisionLanguageModel {
+    require(calibration.problem == nil, "calibration: \(calibration.problem ?? "")")
+    var walk = try CalibrationWalk(self, data, calibration, seed: seed, report)
+    return try student { decoder, mamba in
+      // In order: the walk goes through the decoder once.
+      try decoder.replacingAttention(at: layers.sorted()) { layer, path, attention in
+        let examples = walk.examples(of: layer)
+        do {
+          let (mixer, residuals) = try Mamba2Mixer.calibrated(
+            mamba, named: path, seededFrom: attention, to: examples.fitted,
+            heldBack: examples.heldBack, calibration.mixers, seed: seed)
+          try report(.layer(layer, residuals))
+          return mixer
+        } catch let error as LinearAlgebra.Failure {
+          throw CalibrationError.unsolvable(layer: layer, reason: "\(error)")
+        }
+      }
+    }
+  }
+
+  private func student(
+    _ replace: (HybridDecoder, Mamba2Configuration) throws -> HybridDecoder
+  ) throws -> VisionLanguageModel {
     var student = self
     let text = configuration.text
     let mamba =
       configuration.mamba?.configuration
       ?? Mamba2Configuration(
         modelWidth: text.hiddenSize, heads: text.heads, keyValueHeads: text.keyValueHeads)
-    student.decoder = decoder.replacingAttention(at: layers, with: mamba, seeding, seed: seed)
+    student.decoder = try replace(decoder, mamba)
     student.connector = connector.copy()
     student.configuration.mamba = try MambaPlacement(
       mamba, layers: student.decoder.mambaLayers, of: configuration.source.object("text_config"))

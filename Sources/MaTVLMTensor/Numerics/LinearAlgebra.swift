@@ -44,7 +44,9 @@ package enum LinearAlgebra {
     guard columns > 0 else { return [] }
     var factor = gram
     for i in 0..<n { factor[i * n + i] += ridge }
-    guard (factor + rightHandSide).allSatisfy(\.isFinite) else { throw .notFinite }
+    guard factor.allSatisfy(\.isFinite), rightHandSide.allSatisfy(\.isFinite) else {
+      throw .notFinite
+    }
     var solution = rightHandSide
     let status = LAPACKE_dposv(
       LAPACK_ROW_MAJOR, CChar(UInt8(ascii: "L")), numericCast(n), numericCast(columns), &factor,

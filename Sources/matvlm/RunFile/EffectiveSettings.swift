@@ -42,6 +42,11 @@ struct EffectiveSettings {
     self["recompute"] = "\(run.recompute)"
   }
 
+  mutating func set(_ calibration: Calibration) {
+    self["calibration-samples"] = "\(calibration.samples)"
+    self["calibration-passes"] = "\(calibration.mixers.passes)"
+  }
+
   mutating func set(_ objective: DistillationObjective) {
     self["layer-weight"] = "\(objective.layerWeight)"
     self["kl-weight"] = "\(objective.logitWeight)"

@@ -12,7 +12,13 @@ struct RunFileSchema {
     sections: [
       ("model", ["teacher", "student"]),
       ("data", ["data", "image-folder", "held-out"]),
-      ("layers", ["ssm-layers", "ssm-ratio", "placement", "seeding"]),
+      (
+        "layers",
+        [
+          "ssm-layers", "ssm-ratio", "placement", "seeding", "calibration-samples",
+          "calibration-passes",
+        ]
+      ),
       (
         "objective",
         ["layer-weight", "kl-weight", "ce-weight", "divergence", "temperature", "reduction"]
@@ -45,7 +51,9 @@ struct RunFileSchema {
   /// What an option takes the place of when it is given later.
   private static let alternatives = [
     "steps": ["epochs"], "epochs": ["steps"], "ssm-layers": ["ssm-ratio"],
-    "ssm-ratio": ["ssm-layers"], "student": ["ssm-layers", "ssm-ratio", "seeding"],
+    "ssm-ratio": ["ssm-layers"],
+    "student": ["ssm-layers", "ssm-ratio", "seeding", "calibration-samples", "calibration-passes"],
+    "seeding": ["calibration-samples", "calibration-passes"],
   ]
 
   func isFlag(_ option: String) -> Bool { Self.flags.contains(option) }
