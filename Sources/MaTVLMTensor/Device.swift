@@ -34,4 +34,7 @@ extension Device {
     require(count > 0, "setProcessorThreads: \(count)")
     CPUBackend.shared.threads = count
   }
+
+  /// How many threads of the processor compute at present.
+  public static var processorThreads: Int { CPUBackend.shared.threads }
 }
