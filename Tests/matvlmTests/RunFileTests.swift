@@ -107,7 +107,8 @@ struct RunFileTests {
       .expectFailure(Command.unusableInput, ["none.yaml"])
   }
 
-  @Test("Every option of a help can stand in a run file", arguments: ["distill", "plan", "pretrain"])
+  @Test(
+    "Every option of a help can stand in a run file", arguments: ["distill", "plan", "pretrain"])
   func complete(_ verb: String) throws {
     let workplace = try Workplace()
     let help = try workplace.run(verb, "--help").requireSuccess().output

@@ -56,9 +56,11 @@ public struct RunCount: Sendable {
     self.configuration = configuration
     parameters = ParameterPlan(of: trainer, seeding)
     modelBytes = parameters.student * (trainer.student.origin?.storageType ?? .float32).byteCount
-    let wanted = max(2, samples / configuration.sequencesPerUpdate)
+    let wanted = 1 + max(2, samples / configuration.sequencesPerUpdate)
     var updates: [Update] = []
-    for _ in 0..<min(wanted, configuration.steps) {
+    for number in 0..<min(wanted, configuration.steps) {
+      // From the second one on there are moments from the beginning.
+      if number == 1 { backend.resetPeak() }
       try trainer.advance { event in
         guard case .update(let update) = event else { return }
         updates.append(Update(rows: update.rows, operations: backend.takeOperations()))

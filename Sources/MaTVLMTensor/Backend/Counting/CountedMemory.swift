@@ -27,7 +27,10 @@ package struct MemoryCount: Sendable, Hashable {
     set { bytes[use.rawValue] = newValue }
   }
 
-  package var total: Int { bytes.reduce(kept, +) }
+  /// What tensors have.
+  package var used: Int { bytes.reduce(0, +) }
+
+  package var total: Int { used + kept }
 }
 
 /// Memory that is not there: what an allocator would have handed out, at present and at most.
@@ -45,14 +48,17 @@ struct CountedMemory {
   private var kept: KeptBlocks
   private var lastAddress: UInt = 0
   private(set) var now = MemoryCount()
-  private(set) var peak = MemoryCount()
+  /// When tensors had most.
+  private var fullest = MemoryCount()
+  /// The largest total.
+  private var most = 0
 
   /// - Parameter keptLimit: bytes that the allocator keeps at most when they are given back.
   init(keptLimit: Int) { kept = KeptBlocks(limit: keptLimit) }
 
   mutating func allocate(_ byteCount: Int, _ use: MemoryUse) -> UInt {
     now[use] += byteCount
-    defer { if now.total > peak.total { peak = now } }
+    defer { notePeak() }
     if let address = kept.take(KeptBlocks.size(for: byteCount)) {
       let old = blocks[address]!
       now.kept -= old.touched
@@ -99,10 +105,22 @@ struct CountedMemory {
   mutating func map(_ byteCount: Int) -> UInt {
     lastAddress += 1
     now[.frozen] += byteCount
-    peak = now.total > peak.total ? now : peak
+    notePeak()
     return lastAddress
   }
 
+  private mutating func notePeak() {
+    most = max(most, now.total)
+    if now.used > fullest.used { fullest = now }
+  }
+
+  /// What tensors had when they had most; the rest of the largest total was kept.
+  var peak: MemoryCount {
+    var peak = fullest
+    peak.kept = most - fullest.used
+    return peak
+  }
+
   /// Forgets the peak so far.
-  mutating func resetPeak() { peak = now }
+  mutating func resetPeak() { (fullest, most) = (now, now.total) }
 }

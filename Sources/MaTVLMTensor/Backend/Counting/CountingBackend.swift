@@ -15,7 +15,7 @@ package final class CountingBackend: Backend {
 
   package let name = "plan"
   package let activationType: DType
-  package let holdsQuantizedWeights: Bool
+  package let holdsQuantizedWeights = true
   package let holdsValues = false
   let target: Target
 
@@ -32,10 +32,10 @@ package final class CountingBackend: Backend {
     self.target = target
     switch target {
     case .processor:
-      (activationType, holdsQuantizedWeights) = (.float32, true)
+      activationType = .float32
       state = Mutex(State(memory: CountedMemory(keptLimit: CPUBackend.keptLimit)))
     case .card(let type):
-      (activationType, holdsQuantizedWeights) = (type, false)
+      activationType = type
       // What a card keeps it gives back before it runs out.
       state = Mutex(State(memory: CountedMemory(keptLimit: 0)))
     }
