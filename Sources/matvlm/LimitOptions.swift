@@ -25,7 +25,7 @@ struct LimitOptions: ParsableArguments {
     on device: Device, samples: Int
   ) throws -> (count: RunCount, memory: MemoryPlan) {
     let card = device.cardMemory
-    let program = card?.used ?? ProcessMemory.currentBytes.map { $0 + Self.libraryBytes } ?? 0
+    let program = card?.used ?? ProcessMemory.currentBytes ?? 0
     let available =
       memory.map { Int($0 * 0x1p30) } ?? card?.total
       ?? Int(clamping: ProcessInfo.processInfo.physicalMemory)
@@ -38,9 +38,6 @@ struct LimitOptions: ParsableArguments {
       ) { try run.trainer($0, source, on: $1) }
     }
   }
-
-  /// What OpenBLAS and the allocators of the system take once products are computed.
-  private static let libraryBytes = 24 << 20
 }
 
 extension MachineOptions {

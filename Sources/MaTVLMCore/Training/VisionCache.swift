@@ -113,8 +113,12 @@ public final class VisionCache: Sendable {
     }
   }
 
-  private func damage(_ url: URL, _ problem: String) -> CheckpointError {
-    .malformed(path: url.path, tensor: nil, problem: problem)
+  private struct Damage: Error, CustomStringConvertible {
+    let description: String
+  }
+
+  private func damage(_ url: URL, _ problem: String) -> Damage {
+    Damage(description: "\(url.path): \(problem)")
   }
 
   private func write(_ features: Tensor, _ entry: Entry) {

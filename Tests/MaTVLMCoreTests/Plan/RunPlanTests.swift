@@ -81,7 +81,8 @@ struct RunPlanTests {
     let memory = MemoryPlan(try count(configuration()), program: 1 << 20, available: 1 << 40)
     let trainable = 2 * mixer + connector
     #expect(memory.trainedWeights == 4 * trainable && memory.moments == 8 * trainable)
-    #expect(memory.gradients >= 4 * trainable && memory.activations > 0 && memory.fits)
+    // Those of the layers' losses are there before the whole student runs.
+    #expect(memory.gradients >= 8 * mixer && memory.activations > 0 && memory.fits)
     #expect(memory.peak == memory.parts.reduce(0) { $0 + $1.bytes })
     let larger = MemoryPlan(try count(configuration(4)), program: 1 << 20, available: 1 << 40)
     #expect(larger.activations > memory.activations && larger.rows > memory.rows)
