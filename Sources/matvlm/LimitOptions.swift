@@ -29,9 +29,10 @@ struct LimitOptions: ParsableArguments {
     let available =
       memory.map { Int($0 * 0x1p30) } ?? card?.total
       ?? Int(clamping: ProcessInfo.processInfo.physicalMemory)
-    return try RunPlan.fitting(
-      configuration, memory: { MemoryPlan($0, program: program, available: available) }
-    ) { changed in
+    func plan(_ count: RunCount) -> MemoryPlan {
+      MemoryPlan(count, program: program, available: available)
+    }
+    return try RunPlan.fitting(configuration, memory: plan) { changed in
       try RunCount(
         changed, for: run.machine.planned, samples: samples,
         explaining: run.student == nil ? run.seeding : nil
