@@ -48,14 +48,14 @@ struct Distill: ParsableCommand {
 
   func run() throws {
     let objective = try objective.objective()
-    let device = try machine.open()
-    try output.check(for: checkpoints)
+    let (device, ranks) = try machine.openTogether()
+    try output.check(for: checkpoints, among: ranks)
     let source = try source()
     var configuration = try training.configuration(source.defaults, samples: source.train.count)
     try fit(&configuration, source, on: device)
     let trainer = try trainer(configuration, source, on: device, vision.open())
     var session = TrainingSession(
-      trainer, output, checkpoints, hasEvents: training.tensorboard,
+      trainer, among: ranks, output, checkpoints, hasEvents: training.tensorboard,
       settings(configuration, objective, layers: trainer.student.decoder.mambaLayers))
     // Its pictures are read while the run goes on.
     try withExtendedLifetime(source) { try session.run() }

@@ -14,6 +14,8 @@ public struct Trainer: Sendable {
   /// Reads ahead; begins with the first update.
   private var batches: BatchLoader?
   private var unreached: UnreachedParameters
+  /// The processes that make each update together; see ``join(_:)``.
+  var ranks: any Communicator = OneProcess()
 
   /// Distils `teacher` into `student`, whose mixers and connector begin to train.
   ///
@@ -105,13 +107,18 @@ public struct Trainer: Sendable {
 
   private func makeLoader() -> BatchLoader {
     BatchLoader(
-      data, for: task.student, size: configuration.batchSize,
+      data, for: task.student, rounds, updates: configuration.steps - position.step,
       maximumLength: configuration.maximumLength,
-      count: (configuration.steps - position.step) * configuration.gradientAccumulation,
       order: SampleOrder(
         count: data.count, shuffles: configuration.shuffles, seed: configuration.seed,
         visits: position.samples.visits),
-      broken: position.samples.broken, configuration.brokenSamples)
+      broken: position.samples.broken, configuration.brokenSamples, among: ranks)
+  }
+
+  private var rounds: UpdateRounds {
+    UpdateRounds(
+      sequences: configuration.sequencesPerUpdate, batchSize: configuration.batchSize,
+      ranks: ranks.size)
   }
 
   private mutating func note(_ losses: LossMeans) {
@@ -126,10 +133,12 @@ public struct Trainer: Sendable {
   ) throws -> TrainingUpdate {
     let clock = ContinuousClock()
     let start = clock.now
-    let sum = try accumulate(batches, report)
+    let sum = try added(accumulate(batches, report))
     let norm = sum.gradients.norm()
     try task.student.device.check()
-    guard norm.isFinite else { throw notFinite(sum.indices, sum.gradients) }
+    guard norm.isFinite, sum.losses.isFinite else {
+      throw try notFinite(sum.indices, sum.gradients)
+    }
     try unreached.check(
       sum.gradients, step: position.step + 1,
       exempt: sum.hasPictures ? [] : task.reachedByPictures)
@@ -149,12 +158,13 @@ public struct Trainer: Sendable {
       outlier: outlier)
   }
 
-  /// What the batches of an update add up to.
-  private struct Accumulation {
+  /// What the batches of an update add up to, on one rank or on all.
+  struct Accumulation {
     var gradients = Gradients()
     var losses = LossSums()
     var rows = 0
     var hasPictures = false
+    /// Samples of this rank.
     var indices: [Int] = []
     var end: SamplePosition
   }
@@ -163,10 +173,11 @@ public struct Trainer: Sendable {
     _ batches: BatchLoader, _ report: (TrainingEvent) throws -> Void
   ) throws -> Accumulation {
     var sum = Accumulation(end: position.samples)
-    for _ in 0..<configuration.gradientAccumulation {
+    for _ in 0..<rounds.count {
       let prepared = batches.next()
       for error in prepared.skipped { try report(.skipped(error)) }
-      let batch = try prepared.batch.get()
+      sum.end = prepared.end
+      guard let batch = try prepared.batch.get() else { continue }
       let (gradients, losses) = task.lossGradients(
         batch, sequences: configuration.sequencesPerUpdate)
       sum.gradients += gradients
@@ -174,9 +185,7 @@ public struct Trainer: Sendable {
       sum.rows += batch.spliced.segments.rows
       sum.hasPictures = sum.hasPictures || !batch.pictures.isEmpty
       sum.indices += prepared.indices
-      sum.end = prepared.end
       try task.student.device.check()
-      guard losses.isFinite else { throw notFinite(prepared.indices, gradients) }
     }
     return sum
   }
@@ -203,7 +212,8 @@ public struct Trainer: Sendable {
   func evaluate(_ heldOut: any TrainingData) throws -> LossMeans {
     var sums = LossSums()
     var sequences = 0
-    for start in stride(from: 0, to: heldOut.count, by: configuration.batchSize) {
+    let starts = stride(from: 0, to: heldOut.count, by: configuration.batchSize)
+    for (batchNumber, start) in starts.enumerated() where batchNumber % ranks.size == ranks.rank {
       let end = min(heldOut.count, start + configuration.batchSize)
       let examples = (start..<end).compactMap { index in
         try? TrainingExample(heldOut.sample(index), for: task.student)
@@ -212,6 +222,7 @@ public struct Trainer: Sendable {
       sums += task.losses(batch(examples))
       sequences += examples.count
     }
+    (sums, sequences) = try added(sums, sequences)
     guard sequences > 0 else { throw DatasetError.noUsableSample(samples: heldOut.count) }
     return sums.mean(over: sequences)
   }
