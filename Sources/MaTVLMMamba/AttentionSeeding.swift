@@ -93,6 +93,7 @@ extension Mamba2Mixer {
 extension Parameter {
   /// Changes the value on the host.
   fileprivate func overwrite(_ change: (inout [Float]) -> Void) {
+    guard value.backend.holdsValues else { return }
     var values = value.array()
     change(&values)
     assign(Tensor(values, shape, on: value.device))

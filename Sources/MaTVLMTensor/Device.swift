@@ -12,6 +12,10 @@ public struct Device: Sendable, Hashable, CustomStringConvertible {
 
   public var description: String { backend.name }
 
+  /// Whether tensors have values; a plan's device only counts, and what is only about values, such as
+  /// fitting weights to samples, is to be left out there.
+  public var holdsValues: Bool { backend.holdsValues }
+
   /// The types that keys and values of sequences that go on may have.
   public var cacheTypes: [DType] { backend.cacheTypes }
 
@@ -34,4 +38,7 @@ extension Device {
     require(count > 0, "setProcessorThreads: \(count)")
     CPUBackend.shared.threads = count
   }
+
+  /// How many threads of the processor compute at present.
+  public static var processorThreads: Int { CPUBackend.shared.threads }
 }

@@ -35,6 +35,8 @@ struct Distill: ParsableCommand {
   @OptionGroup var checkpoints: CheckpointOptions
   @OptionGroup var output: OutputOptions
   @OptionGroup var machine: MachineOptions
+  @OptionGroup var limits: LimitOptions
+  @OptionGroup var vision: VisionCacheOptions
 
   func validate() throws {
     if teacher != nil, data == nil {
@@ -49,18 +51,52 @@ struct Distill: ParsableCommand {
     let objective = try objective.objective()
     let (device, ranks) = try machine.openTogether()
     try output.check(for: checkpoints, among: ranks)
-    let source = try DistillationData(data: data, imageFolder: imageFolder, heldOut: heldOut)
-    let configuration = try training.configuration(source.defaults, samples: source.train.count)
-    let teacher = try VisionLanguageModel.load(EmbeddedModel.folder(teacher), on: device)
-    let student = try makeStudent(of: teacher, source.train, configuration)
-    let trainer = Trainer(
-      distilling: teacher, into: student, objective, configuration, data: source.train,
-      heldOut: source.heldOut)
+    let source = try source()
+    var configuration = try training.configuration(source.defaults, samples: source.train.count)
+    try fit(&configuration, source, on: device)
+    let trainer = try trainer(configuration, source, on: device, vision.open())
     var session = TrainingSession(
       trainer, among: ranks, output, checkpoints, hasEvents: training.tensorboard,
-      settings(configuration, objective, layers: student.decoder.mambaLayers))
+      settings(configuration, objective, layers: trainer.student.decoder.mambaLayers))
     // Its pictures are read while the run goes on.
     try withExtendedLifetime(source) { try session.run() }
+  }
+
+  /// What the student learns from.
+  func source() throws -> DistillationData {
+    try DistillationData(data: data, imageFolder: imageFolder, heldOut: heldOut)
+  }
+
+  /// The run before its first update.
+  func trainer(
+    _ configuration: TrainingConfiguration, _ source: DistillationData, on device: Device,
+    _ visionCache: VisionCache? = nil
+  ) throws -> Trainer {
+    let teacher = try VisionLanguageModel.load(EmbeddedModel.folder(teacher), on: device)
+    let student = try makeStudent(of: teacher, source.train, configuration)
+    return Trainer(
+      distilling: teacher, into: student, try objective.objective(), configuration,
+      data: source.train, heldOut: source.heldOut, visionCache: visionCache)
+  }
+
+  /// Turns recomputation on where the run needs it to fit into memory.
+  /// - Throws: ``PlanError`` when that is not enough.
+  private func fit(
+    _ configuration: inout TrainingConfiguration, _ source: DistillationData, on device: Device
+  ) throws {
+    let chosen: TrainingConfiguration
+    do {
+      chosen = try limits.fitting(configuration, self, source, on: device, samples: 16)
+        .count.configuration
+    } catch is SampleError {
+      return  // The run itself says which samples cannot be used, and goes on if it may.
+    } catch is DatasetError {
+      return
+    }
+    if chosen.recompute, !configuration.recompute {
+      StandardError.print("blocks are computed again for the gradient: memory would not do")
+    }
+    configuration = chosen
   }
 
   private func makeStudent(
@@ -73,11 +109,13 @@ struct Distill: ParsableCommand {
     var calibration = seeding.calibration
     (calibration.maximumLength, calibration.brokenSamples) = (run.maximumLength, run.brokenSamples)
     return try seeding.student(
-      of: teacher, replacing: layers.layers(of: teacher.configuration.text.layers), start,
-      seed: run.seed, calibration, data: { data })
+      of: teacher, replacing: layers.layers(of: teacher.configuration.text.layers),
+      // A device without values has nothing to fit anything to.
+      teacher.device.holdsValues ? start : .paper, seed: run.seed, calibration, data: { data })
   }
 
-  private var start: Seeding { seeding.seeding ?? (data == nil ? .identity : .paper) }
+  /// How mixers start.
+  var start: Seeding { seeding.seeding ?? (data == nil ? .identity : .paper) }
 
   private func settings(
     _ configuration: TrainingConfiguration, _ objective: DistillationObjective, layers: [Int]
@@ -96,6 +134,9 @@ struct Distill: ParsableCommand {
     settings.set(objective)
     settings.set(configuration)
     settings.set(machine)
+    settings["memory"] = limits.memory.map { "\($0)" }
+    settings.setPath("vision-cache", vision.visionCache)
+    settings["vision-cache-budget"] = vision.visionCacheBudget.map { "\($0)" }
     return settings
   }
 }

@@ -17,7 +17,7 @@ struct Matvlm: ParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      Distill.self, Generate.self, Chat.self, Convert.self, Quantize.self, Evaluate.self,
+      Distill.self, Plan.self, Generate.self, Chat.self, Convert.self, Quantize.self, Evaluate.self,
       ScoreAnswers.self, Report.self, Info.self, Pretrain.self, Plot.self, Shapes.self, Bench.self,
     ])
 

@@ -5,6 +5,15 @@ import MaTVLMCore
 /// How the mixers of replaced layers start.
 enum Seeding: String, CaseIterable, ExpressibleByArgument {
   case paper, identity, calibrated
+
+  /// As a plan explains it.
+  var mixerStart: MixerStart {
+    switch self {
+    case .paper: .seeded(.paper)
+    case .identity: .seeded(.identity)
+    case .calibrated: .calibrated
+    }
+  }
 }
 
 /// How mixers start, and what they are fitted to if they are.

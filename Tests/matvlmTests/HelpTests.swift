@@ -4,7 +4,8 @@ import Testing
 @Suite("Help, version and wrong command lines")
 struct HelpTests {
   static let verbs = [
-    "distill", "generate", "chat", "convert", "quantize", "evaluate", "score", "report", "info",
+    "distill", "plan", "generate", "chat", "convert", "quantize", "evaluate", "score", "report",
+    "info",
     "pretrain", "plot", "shapes", "bench",
   ]
 
@@ -22,8 +23,13 @@ struct HelpTests {
         "--no-shuffle", "--seed", "--threads", "--broken-samples", "--evaluation-interval",
         "--config", "--set", "--maximum-length", "--outliers", "--outlier-factor", "--tensorboard",
         "--recompute", "--resume", "--no-resume", "--checkpoint-interval", "--checkpoints",
-        "--keep-checkpoints", "--device", "--precision", "--cuda-path",
+        "--keep-checkpoints", "--device", "--precision", "--cuda-path", "--memory",
+        "--vision-cache", "--vision-cache-budget",
       ]
+    ),
+    (
+      ["plan"],
+      ["--explain", "--json", "--teacher", "--memory", "--ssm-ratio", "--config", "--device"]
     ),
     (
       ["generate"],

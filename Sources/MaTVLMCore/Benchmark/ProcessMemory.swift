@@ -34,6 +34,14 @@ public enum ProcessMemory {
     return Int(ProcessInfo.processInfo.physicalMemory)
   }
 
+  /// The resident set at present, in bytes; nil where the system does not say.
+  public static var currentBytes: Int? {
+    // Pages: in all, resident, shared, …
+    let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8)
+    let fields = text?.split(separator: " ") ?? []
+    return fields.count > 1 ? Int(fields[1]).map { $0 * Int(getpagesize()) } : nil
+  }
+
   #if canImport(Glibc)
     private static let process = __rusage_who_t(RUSAGE_SELF.rawValue)
   #else

@@ -19,7 +19,7 @@ extension VisionLanguageModel {
 }
 
 /// The 64-bit hash of Fowler, Noll and Vo (RFC 9923): the same on every platform.
-private struct FNV1a {
+struct FNV1a {
   private(set) var value: UInt64 = 0xCBF2_9CE4_8422_2325
 
   mutating func add(_ bytes: some Sequence<UInt8>) {

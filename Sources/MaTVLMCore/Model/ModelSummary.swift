@@ -50,26 +50,26 @@ public struct ModelSummary: Sendable, Codable, Hashable, CustomStringConvertible
     attention layers     \(Self.list(attentionLayers))
     Mamba-2 layers       \(Self.list(mambaLayers))
     image tokens         \(imageTokens)
-    parameters           \(Self.grouped(parameters))
-      decoder            \(Self.grouped(decoderParameters))
-      vision             \(Self.grouped(visionParameters)), \
-    of these \(Self.grouped(uncomputedParameters)) never computed with
-      connector          \(Self.grouped(connectorParameters))
-    trainable            \(Self.grouped(trainableParameters))
-    bytes                \(Self.grouped(bytes)) as \(storedAs)
+    parameters           \(grouped(parameters))
+      decoder            \(grouped(decoderParameters))
+      vision             \(grouped(visionParameters)), \
+    of these \(grouped(uncomputedParameters)) never computed with
+      connector          \(grouped(connectorParameters))
+    trainable            \(grouped(trainableParameters))
+    bytes                \(grouped(bytes)) as \(storedAs)
     """
   }
 
   private static func list(_ layers: [Int]) -> String {
     layers.isEmpty ? "none" : layers.map(String.init).joined(separator: " ")
   }
+}
 
-  /// Digits in groups of three.
-  private static func grouped(_ number: Int) -> String {
-    let digits = Array(String(number))
-    return digits.enumerated().reduce(into: "") { text, digit in
-      if digit.offset > 0, (digits.count - digit.offset) % 3 == 0 { text += "," }
-      text.append(digit.element)
-    }
+/// Digits in groups of three.
+func grouped(_ number: Int) -> String {
+  let digits = Array(String(number))
+  return digits.enumerated().reduce(into: "") { text, digit in
+    if digit.offset > 0, (digits.count - digit.offset) % 3 == 0 { text += "," }
+    text.append(digit.element)
   }
 }

@@ -19,15 +19,18 @@ public struct Trainer: Sendable {
 
   /// Distils `teacher` into `student`, whose mixers and connector begin to train.
   ///
+  /// - Parameter visionCache: where features of pictures are kept from one visit to the next; nil:
+  ///   they are computed each time. Results are the same.
   /// - Precondition: the configuration has no problem, and there is data.
   public init(
     distilling teacher: VisionLanguageModel, into student: VisionLanguageModel,
     _ objective: DistillationObjective, _ configuration: TrainingConfiguration,
-    data: any TrainingData, heldOut: (any TrainingData)? = nil
+    data: any TrainingData, heldOut: (any TrainingData)? = nil, visionCache: VisionCache? = nil
   ) {
     self.init(
       DistillationTask(
-        teacher: teacher, student: student, objective, recompute: configuration.recompute),
+        teacher: teacher, student: student, objective, recompute: configuration.recompute,
+        visionCache: visionCache),
       configuration, data: data, heldOut: heldOut)
   }
 
@@ -206,7 +209,7 @@ public struct Trainer: Sendable {
   }
 
   /// Held-out samples are few and whole: a broken one is left out here too.
-  private func evaluate(_ heldOut: any TrainingData) throws -> LossMeans {
+  func evaluate(_ heldOut: any TrainingData) throws -> LossMeans {
     var sums = LossSums()
     var sequences = 0
     let starts = stride(from: 0, to: heldOut.count, by: configuration.batchSize)

@@ -36,11 +36,14 @@ package struct DistillationTask: TrainingTask {
   package let objective: DistillationObjective
   let recompute: Bool
   package let trained: [Parameter]
+  private let features: PictureFeatures
 
+  /// - Parameter visionCache: where features of pictures are kept; nil: nowhere.
   package init(
     teacher: VisionLanguageModel, student: VisionLanguageModel, _ objective: DistillationObjective,
-    recompute: Bool
+    recompute: Bool, visionCache: VisionCache? = nil
   ) {
+    features = PictureFeatures(visionCache)
     (self.teacher, self.student, self.objective) = (teacher, student, objective)
     self.recompute = recompute
     // Only the whole student's losses reach the connector.
@@ -100,7 +103,7 @@ package struct DistillationTask: TrainingTask {
   private func teach(_ batch: Batch) -> (Recorded, features: Tensor?) {
     withoutGradients {
       let layout = SequenceLayout(batch.spliced.segments, on: teacher.device)
-      let features = batch.pictures.isEmpty ? nil : teacher.features(batch.pictures)
+      let features = batch.pictures.isEmpty ? nil : features(of: batch.pictures, teacher)
       let x = batch.spliced.rows(
         teacher.decoder.embedding, images: features.map { teacher.connector($0) })
       let (rows, mixers) = teacher.decoder.recordingMixers(
@@ -124,7 +127,10 @@ package struct DistillationTask: TrainingTask {
     // One tower as a rule; a student that was read from a folder of its own has its own.
     let own =
       student.tower.isShared(with: teacher.tower)
-      ? features : features.map { _ in withoutGradients { student.features(batch.pictures) } }
+      ? features
+      : features.map { _ in
+        withoutGradients { self.features(of: batch.pictures, student) }
+      }
     let x = batch.spliced.rows(
       student.decoder.embedding, images: own.map { student.connector($0) })
     return student.decoder(x, recorded.layout, recompute: recompute)

@@ -20,6 +20,8 @@ package protocol Backend: AnyObject, Sendable {
   /// losses over the vocabulary and `gatherRows` take them as weights. Such a device may round the
   /// rows that it multiplies with them to 8 bits, in the same groups.
   var holdsQuantizedWeights: Bool { get }
+  /// Whether tensors have values. A device that only counts has none, and nobody need make them.
+  var holdsValues: Bool { get }
   /// The types that caches of keys and values may have.
   var cacheTypes: [DType] { get }
   /// What made the device fail, after which nothing it returns means anything; nil: it works.

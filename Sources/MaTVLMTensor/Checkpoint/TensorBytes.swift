@@ -4,7 +4,7 @@ let conversionChunk = 1 << 22
 
 extension Tensor {
   /// A tensor in memory of its own, from host bytes at any alignment.
-  init(
+  package init(
     copying bytes: UnsafeRawBufferPointer, _ shape: Shape, _ dtype: DType,
     on backend: any Backend
   ) {
@@ -21,6 +21,7 @@ extension Tensor {
     by fill: (_ elements: Range<Int>, _ values: UnsafeMutableBufferPointer<Float>) -> Void
   ) {
     self.init(uninitialized: shape, dtype, on: backend)
+    guard backend.holdsValues else { return }
     let values = UnsafeMutableBufferPointer<Float>.allocate(
       capacity: min(conversionChunk, shape.count))
     defer { values.deallocate() }

@@ -17,7 +17,7 @@ struct RunFileOptions: ParsableArguments {
 
   func validate() throws {
     if config != nil || !set.isEmpty {
-      throw ValidationError("--config and --set come after 'distill' or 'pretrain'.")
+      throw ValidationError("--config and --set come after 'distill', 'plan' or 'pretrain'.")
     }
   }
 }

@@ -5,11 +5,15 @@ struct RunFileSchema {
   /// In the order in which they are written.
   let sections: [(name: String, options: [String])]
 
-  static let all = [distill, pretrain]
+  static let all = [distill, plan, pretrain]
 
-  static let distill = RunFileSchema(
-    verb: "distill",
-    sections: [
+  static let distill = RunFileSchema(verb: "distill", sections: distillation)
+
+  /// A plan is made from what the run is made from.
+  static let plan = RunFileSchema(verb: "plan", sections: distillation)
+
+  private static let distillation: [(name: String, options: [String])] =
+    [
       ("model", ["teacher", "student"]),
       ("data", ["data", "image-folder", "held-out"]),
       (
@@ -23,7 +27,7 @@ struct RunFileSchema {
         "objective",
         ["layer-weight", "kl-weight", "ce-weight", "divergence", "temperature", "reduction"]
       ),
-    ] + run)
+    ] + run + [limits]
 
   static let pretrain = RunFileSchema(
     verb: "pretrain", sections: [("data", ["pictures", "turns"])] + run)
@@ -42,6 +46,10 @@ struct RunFileSchema {
     ("output", ["output", "overwrite"]),
     ("machine", ["threads", "device", "precision", "cuda-path"]),
   ]
+
+  private static let limits = (
+    name: "limits", options: ["memory", "vision-cache", "vision-cache-budget"]
+  )
 
   /// Options that are true or false.
   private static let flags: Set = [

@@ -30,6 +30,12 @@ extension OperationCase {
     }
   }
 
+  /// Name, type and shape of every result, which even a device without values has.
+  package func resultShapes(on device: Device) -> [String] {
+    var inputs = CaseInputs(of: self, on: device, activationType: device.backend.activationType)
+    return body(&inputs).map { "\($0.name): \($0.tensor.dtype) \($0.tensor.shape)" }
+  }
+
   fileprivate func failures(
     of device: Device, against reference: Device, toleranceScale: Double
   ) -> [String] {

@@ -6,34 +6,14 @@ import Synchronization
 final class CPUAllocator: Sendable {
   /// Cache-line alignment, which is also a 512-bit vector's.
   private static let alignment = 64
-  /// How much unused memory is kept at most.
-  private let keptLimit: Int
+  private let kept: Mutex<KeptBlocks>
 
-  private struct State {
-    var kept: [Int: [UInt]] = [:]  // block size → addresses
-    var keptBytes = 0
-  }
-
-  private let state = Mutex(State())
-
-  init(keptLimit: Int) { self.keptLimit = keptLimit }
-
-  /// Block sizes have four steps for each power of two, so that sequences of nearly equal length
-  /// reuse each other's memory.
-  static func blockSize(_ byteCount: Int) -> Int {
-    guard byteCount > 256 else { return 256 }
-    let step = max(64, (1 << (Int.bitWidth - 1 - byteCount.leadingZeroBitCount)) / 4)
-    return (byteCount + step - 1) / step * step
-  }
+  /// - Parameter keptLimit: how much unused memory is kept at most.
+  init(keptLimit: Int) { kept = Mutex(KeptBlocks(limit: keptLimit)) }
 
   func allocate(_ byteCount: Int) -> UInt {
-    let size = Self.blockSize(byteCount)
-    let reused = state.withLock { state -> UInt? in
-      guard let address = state.kept[size]?.popLast() else { return nil }
-      state.keptBytes -= size
-      return address
-    }
-    if let reused { return reused }
+    let size = KeptBlocks.size(for: byteCount)
+    if let reused = kept.withLock({ $0.take(size) }) { return reused }
     var pointer: UnsafeMutableRawPointer?
     let status = posix_memalign(&pointer, Self.alignment, size)
     guard status == 0, let pointer else {
@@ -58,13 +38,8 @@ final class CPUAllocator: Sendable {
   }
 
   func free(_ address: UInt, _ byteCount: Int) {
-    let size = Self.blockSize(byteCount)
-    let keep = state.withLock { state in
-      guard state.keptBytes + size <= keptLimit else { return false }
-      state.kept[size, default: []].append(address)
-      state.keptBytes += size
-      return true
-    }
-    if !keep { Foundation.free(UnsafeMutableRawPointer(bitPattern: address)) }
+    let size = KeptBlocks.size(for: byteCount)
+    if kept.withLock({ $0.keep(address, size) }) { return }
+    Foundation.free(UnsafeMutableRawPointer(bitPattern: address))
   }
 }

@@ -15,7 +15,9 @@ package final class CPUBackend: Backend {
   package let cacheTypes = [DType.float32, .bfloat16]
   /// The kernels of one instruction set.
   let kernels: matvlm_kernels
-  private let allocator = CPUAllocator(keptLimit: 1 << 30)
+  private let allocator = CPUAllocator(keptLimit: CPUBackend.keptLimit)
+  /// Bytes that are kept at most when tensors go away.
+  static let keptLimit = 1 << 30
   private let threadCount = Atomic<Int>(ProcessInfo.processInfo.activeProcessorCount)
 
   /// - Parameter instructionSet: for tests; nil takes the fastest that this processor has, and an

@@ -18,6 +18,11 @@ struct VocabularyWalk: Sendable {
   /// Bytes of logits at most.
   private static let logitBytes = 64 << 20
 
+  /// Rows whose logits exist at once.
+  static func chunk(vocabulary: Int) -> Int {
+    min(512, max(16, logitBytes / (2 * 4 * max(1, vocabulary)) / 16 * 16))
+  }
+
   init(
     _ backend: CPUBackend, _ student: VocabularyHead, _ teacher: VocabularyHead?,
     _ request: VocabularyLossRequest
@@ -26,7 +31,7 @@ struct VocabularyWalk: Sendable {
     (self.backend, self.student, self.teacher) = (backend, student, teacher)
     self.request = request
     let (rows, vocabulary) = (student.rows.shape.rows, student.weight.shape.rows)
-    chunk = min(512, max(16, Self.logitBytes / (2 * 4 * max(1, vocabulary)) / 16 * 16))
+    chunk = Self.chunk(vocabulary: vocabulary)
     logits = Tensor(uninitialized: [2 * min(chunk, rows), vocabulary], on: backend)
     sharesHead =
       teacher.map {

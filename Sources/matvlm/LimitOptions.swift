@@ -1,0 +1,52 @@
+import ArgumentParser
+import Foundation
+import MaTVLMCUDA
+import MaTVLMCore
+
+/// What a run may take of the machine.
+struct LimitOptions: ParsableArguments {
+  @Option(
+    parsing: .unconditional,
+    help: "Memory that the run may take, in GiB; what the machine, or the card, has by default.")
+  var memory: Double?
+
+  func validate() throws {
+    if let memory, !(memory > 0 && memory <= 1_000_000) {
+      throw ValidationError("--memory must be above 0 and at most 1000000, not \(memory).")
+    }
+  }
+
+  /// The run as it fits into memory, counted.
+  ///
+  /// - Parameter samples: about how many are read for it.
+  /// - Throws: ``PlanError`` when it does not fit.
+  func fitting(
+    _ configuration: TrainingConfiguration, _ run: Distill, _ source: DistillationData,
+    on device: Device, samples: Int
+  ) throws -> (count: RunCount, memory: MemoryPlan) {
+    let card = device.cardMemory
+    let program = card?.used ?? ProcessMemory.currentBytes ?? 0
+    let available =
+      memory.map { Int($0 * 0x1p30) } ?? card?.total
+      ?? Int(clamping: ProcessInfo.processInfo.physicalMemory)
+    func plan(_ count: RunCount) -> MemoryPlan {
+      MemoryPlan(count, program: program, available: available)
+    }
+    return try RunPlan.fitting(configuration, memory: plan) { changed in
+      try RunCount(
+        changed, for: run.machine.planned, samples: samples,
+        explaining: run.student == nil ? run.start.mixerStart : nil
+      ) { try run.trainer($0, source, on: $1) }
+    }
+  }
+}
+
+extension MachineOptions {
+  /// The device as a plan knows it.
+  fileprivate var planned: PlannedDevice {
+    switch device {
+    case .cpu: .processor
+    case .cuda: .card(precision.type)
+    }
+  }
+}
