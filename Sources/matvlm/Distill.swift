@@ -16,7 +16,11 @@ struct Distill: ParsableCommand {
   @Option(help: "The teacher's folder; the embedded one when not given.", completion: .directory)
   var teacher: String?
 
-  @Option(help: "A hybrid to go on from, in place of a freshly seeded one.", completion: .directory)
+  @Option(
+    help: """
+      A hybrid to go on from, in place of a freshly seeded one. With --ssm-layers or --ssm-ratio, \
+      more of its layers are replaced.
+      """, completion: .directory)
   var student: String?
 
   @Option(help: "A LLaVA data file.", completion: .file(extensions: ["json"]))
@@ -31,6 +35,21 @@ struct Distill: ParsableCommand {
   @OptionGroup var layers: LayerOptions
   @OptionGroup var training: TrainingOptions
   @OptionGroup var objective: ObjectiveOptions
+
+  @Option(
+    parsing: .unconditional,
+    help: """
+      The probability of each number that the student's blocks add to the stream to be dropped; the \
+      authors' code has 0.1.
+      """)
+  var studentDropout: Float?
+
+  @Option(
+    help: ArgumentHelp(
+      "Stages in place of a single one; as a rule in a run file.", valueName: "YAML list"),
+    transform: StageList.init(yaml:))
+  var stages: StageList?
+
   @OptionGroup var checkpoints: CheckpointOptions
   @OptionGroup var output: OutputOptions
   @OptionGroup var machine: MachineOptions
@@ -39,9 +58,11 @@ struct Distill: ParsableCommand {
     if teacher != nil, data == nil {
       throw ValidationError("--teacher needs --data: what it is to be asked about.")
     }
-    if student != nil, layers.ssmLayers != nil || layers.ssmRatio != nil || layers.seeding != nil {
-      throw ValidationError("--student has its layers already; leave out --ssm-… and --seeding.")
+    if student != nil, !layers.areGiven, layers.seeding != nil {
+      throw ValidationError(
+        "--student has its mixers already; --seeding is for what --ssm-… adds to them.")
     }
+    _ = try objective.objective()
   }
 
   func run() throws {
@@ -49,28 +70,69 @@ struct Distill: ParsableCommand {
     let device = try machine.open()
     try output.check(for: checkpoints)
     let source = try DistillationData(data: data, imageFolder: imageFolder, heldOut: heldOut)
-    let configuration = try training.configuration(source.defaults, samples: source.train.count)
+    let run = try configuration(source)
+    let stages = try declaredStages(source)
     let teacher = try VisionLanguageModel.load(EmbeddedModel.folder(teacher), on: device)
-    let student = try makeStudent(of: teacher, seed: configuration.seed)
-    let trainer = Trainer(
-      distilling: teacher, into: student, objective, configuration, data: source.train,
-      heldOut: source.heldOut)
+    let student = try makeStudent(of: teacher, for: stages, seed: run.seed)
+    if objective.layerComparison == .matrix { try student.checkHeads(asOf: teacher) }
+    let trainer =
+      stages.isEmpty
+      ? Trainer(
+        distilling: teacher, into: student, objective, run, data: source.train,
+        heldOut: source.heldOut)
+      : try Trainer(
+        distilling: teacher, into: student, stages: stages, run, data: source.train,
+        heldOut: source.heldOut)
+    var settings = settings(run, objective, layers: student.decoder.mambaLayers)
+    settings.set(stages, of: run)
     var session = TrainingSession(
-      trainer, output, checkpoints, hasEvents: training.tensorboard,
-      settings(configuration, objective, layers: student.decoder.mambaLayers))
+      trainer, output, checkpoints, hasEvents: training.tensorboard, settings)
     // Its pictures are read while the run goes on.
     try withExtendedLifetime(source) { try session.run() }
   }
 
-  private func makeStudent(of teacher: VisionLanguageModel, seed: UInt64) throws
-    -> VisionLanguageModel
-  {
+  private func configuration(_ source: DistillationData) throws -> TrainingConfiguration {
+    var run = try training.configuration(source.defaults, samples: source.train.count)
+    run.studentDropout = studentDropout ?? run.studentDropout
+    if let problem = run.problem { throw ValidationError("\(problem).") }
+    return run
+  }
+
+  /// What a stage does not say is as in the run.
+  private func declaredStages(_ source: DistillationData) throws -> [TrainingStage] {
+    try (stages?.stages ?? []).map { declared in
+      let options = try StageOptions.parse(declared)
+      do {
+        let run = try options.training.over(training)
+          .configuration(source.defaults, samples: source.train.count)
+        var stage = TrainingStage(
+          declared.name, try options.objective.over(objective).objective(), as: run)
+        stage.trains = options.trains.map { $0.split(separator: ",").map(String.init) } ?? []
+        return stage
+      } catch let error as ValidationError {
+        throw ValidationError("stage \(declared.name): \(error.message)")
+      }
+    }
+  }
+
+  /// A student whose frozen weights are the teacher's, unless a stage trains some of them.
+  private func makeStudent(
+    of teacher: VisionLanguageModel, for stages: [TrainingStage], seed: UInt64
+  ) throws -> VisionLanguageModel {
+    let count = teacher.configuration.text.layers
     if let student {
       let folder = RunFolder.model(at: URL(fileURLWithPath: student, isDirectory: true))
-      return try VisionLanguageModel.load(folder, on: teacher.device).checkedAsStudent(of: teacher)
+      let earlier = try VisionLanguageModel.load(folder, on: teacher.device)
+        .checkedAsStudent(of: teacher)
+      guard layers.areGiven else { return earlier }
+      return try earlier.extended(
+        to: layers.layers(of: count), seeding, from: teacher, seed: seed)
     }
-    return try teacher.student(
-      replacing: layers.layers(of: teacher.configuration.text.layers), seeding, seed: seed)
+    let replaced = try layers.layers(of: count)
+    let student = try teacher.student(replacing: replaced, seeding, seed: seed)
+    guard try Trainer.needsOwnWeights(stages, student, of: teacher) else { return student }
+    let own = try VisionLanguageModel.load(EmbeddedModel.folder(self.teacher), on: teacher.device)
+    return try own.student(replacing: replaced, seeding, seed: seed)
   }
 
   private var seeding: AttentionSeeding { layers.seeding ?? (data == nil ? .identity : .paper) }
@@ -84,11 +146,12 @@ struct Distill: ParsableCommand {
     settings.setPath("data", data)
     settings.setPath("image-folder", imageFolder)
     settings.setPath("held-out", heldOut)
-    if student == nil {
+    if student == nil || self.layers.areGiven {
       settings["ssm-layers"] = layers.map(String.init).joined(separator: ",")
       settings["seeding"] = seeding.rawValue
     }
     settings.set(objective)
+    settings["student-dropout"] = "\(configuration.studentDropout)"
     settings.set(configuration)
     settings.set(machine)
     return settings

@@ -28,7 +28,8 @@ struct FailureReport {
     switch error {
     case is ConfigurationError, is TokenizerError, is ImageError, is DatasetError, is SampleError,
       is GenerationError, is PromptFileError, is StudentError, is ShapesResourceError,
-      is QuantizationError, is RunFileError, is RunCurvesError:
+      is QuantizationError, is RunFileError, is RunCurvesError,
+      is TrainingStageError:
       EX_DATAERR
     case SessionError.occupied: EX_CANTCREAT
     case is SessionError: EX_DATAERR

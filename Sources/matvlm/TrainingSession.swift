@@ -47,7 +47,8 @@ struct TrainingSession {
     Interruption.watch()
     let logs = try goOn(from: folder.series)
     try settings.write(into: folder.url)
-    let log = try TrainingLog(in: folder.url, continuing: logs, events: hasEvents)
+    let log = try TrainingLog(
+      in: folder.url, continuing: logs, events: hasEvents, hasStages: trainer.hasStages)
     var progress = ProgressPrinter(steps: steps, after: trainer.position.step)
     var schedule = checkpoints.schedule
     while !trainer.isFinished {
