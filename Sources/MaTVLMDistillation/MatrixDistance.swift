@@ -5,9 +5,11 @@ import MaTVLMTensor
 ///
 /// A matrix has as many numbers as a sequence has pairs of rows, so only the matrices of a few heads
 /// exist at a time, and their gradient is taken before those of the next heads are made.
+/// - Parameter largestPart: numbers of the matrices that exist at a time, if one head allows it.
 /// - Precondition: scan and attention have the same heads.
-func matrixDistance(
-  _ scan: ScanMatrices, _ attention: AttentionMatrices, _ segments: Segments
+package func matrixDistance(
+  _ scan: ScanMatrices, _ attention: AttentionMatrices, _ segments: Segments,
+  largestPart: Int = 1 << 23
 ) -> Tensor {
   let heads = scan.geometry.heads
   require(
@@ -16,9 +18,8 @@ func matrixDistance(
   let layout = MatrixLayout(segments, blockWidth: attention.geometry.headWidth)
   let parts = layout.parts(
     of: heads,
-    sharing: [
-      heads / scan.geometry.groups, heads / attention.geometry.keyValueHeads,
-    ])
+    sharing: [heads / scan.geometry.groups, heads / attention.geometry.keyValueHeads],
+    largest: largestPart)
   return summing(parts.count, scan.sources) { sources, part in
     let own = parts[part]
     let output = layout.rows(own.count) { scan.columns(sources, own, $0) }
@@ -34,9 +35,6 @@ func matrixDistance(
 /// How the lower triangles of the matrices of packed sequences lie in rows of a few columns each:
 /// sequence by sequence, head by head, row by row.
 private struct MatrixLayout {
-  /// Numbers of all heads of a part at most, as far as one head allows it.
-  private static let largestPart = 1 << 23
-
   private let segments: Segments
   private let width: Int
   private let blocks: [ColumnBlock]
@@ -50,13 +48,12 @@ private struct MatrixLayout {
   }
 
   /// Cuts the heads; heads that share a key stay together.
-  func parts(of heads: Int, sharing shared: [Int]) -> [Range<Int>] {
-    // Both divide the heads; of two powers of two, as in practice, the larger is their multiple.
+  func parts(of heads: Int, sharing shared: [Int], largest: Int) -> [Range<Int>] {
     let unit = (1...heads).first { unit in
       heads % unit == 0 && shared.allSatisfy { unit % $0 == 0 }
     }!
     let perHead = max(1, segments.rows * blocks.count * width)
-    let count = max(unit, Self.largestPart / perHead / unit * unit)
+    let count = max(unit, largest / perHead / unit * unit)
     return stride(from: 0, to: heads, by: count).map { $0..<min($0 + count, heads) }
   }
 

@@ -99,6 +99,17 @@ public struct Mamba2Mixer: Layer {
       states: states.map(\.state))
   }
 
+  /// Rows of ``inputProjection`` that seeding does not copy from attention: z and Δ.
+  package var newRows: [Range<Int>] {
+    let rows = configuration.projectionWidth
+    return [0..<configuration.innerWidth, rows - configuration.heads..<rows]
+  }
+
+  /// What seeding copies no row of.
+  package var newParameters: [Parameter] {
+    [stepBias, aLog, skip, convolutionWeight, convolutionBias, normWeight]
+  }
+
   private var weights: MixerWeights {
     MixerWeights(
       convolution: convolutionWeight.value, convolutionBias: convolutionBias.value,

@@ -39,7 +39,7 @@ package struct Batch: Sendable {
   package let pictures: [RGBImage]
   package let ids: [String]
   /// What the student drops while it learns from this batch.
-  var dropout: BlockDropout?
+  package var dropout: BlockDropout?
 
   package init(spliced: SplicedSequences, pictures: [RGBImage], ids: [String]) {
     (self.spliced, self.pictures, self.ids) = (spliced, pictures, ids)

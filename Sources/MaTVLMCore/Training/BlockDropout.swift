@@ -7,10 +7,10 @@ import MaTVLMTensor
 /// What is dropped is a function of the seed, the update, the sample, and the place in the student
 /// and the sequence. A run that goes on needs nothing to be kept for it, and neither batches nor
 /// threads play a part.
-struct BlockDropout: Sendable {
+package struct BlockDropout: Sendable {
   /// Which numbers of a layer. The authors run each layer twice, on the student's stream and on the
   /// teacher's, and drop anew.
-  enum Branch: UInt64, Sendable {
+  package enum Branch: UInt64, Sendable, CaseIterable {
     case mixer, mlp, taughtMixer, taughtMLP
   }
 
@@ -21,7 +21,7 @@ struct BlockDropout: Sendable {
   /// - Parameters:
   ///   - rate: the probability of each number, below 1; nothing is made for 0.
   ///   - samples: the number of each sequence's sample in the data.
-  init?(rate: Float, seed: UInt64, step: Int, samples: [Int]) {
+  package init?(rate: Float, seed: UInt64, step: Int, samples: [Int]) {
     guard rate > 0 else { return nil }
     self.rate = Double(rate)
     let update = RandomGenerator(seed: seed).split(UInt64(step))
@@ -29,7 +29,9 @@ struct BlockDropout: Sendable {
   }
 
   /// x [T, D] with each number either 0 or divided by 1 − rate.
-  func callAsFunction(_ x: Tensor, _ branch: Branch, layer: Int, _ segments: Segments) -> Tensor {
+  package func callAsFunction(_ x: Tensor, _ branch: Branch, layer: Int, _ segments: Segments)
+    -> Tensor
+  {
     require(
       segments.count == generators.count,
       "dropout: \(segments.count) sequences of \(generators.count) samples")

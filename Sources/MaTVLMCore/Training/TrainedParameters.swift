@@ -40,10 +40,20 @@ extension TrainingStage {
     return student.inTrainingOrder(reached.filter { chosen.contains($0.name) })
   }
 
+  /// Rows that train of matrices that do not train as a whole, by name.
+  func trainedRows(in student: VisionLanguageModel) throws -> [String: [Range<Int>]] {
+    guard trains.contains("new") else { return [:] }
+    let whole = try trains.filter { $0 != "new" }.reduce(into: Set<String>()) { names, selector in
+      names.formUnion(try self.names(selector, in: student))
+    }
+    return student.newRows.filter { !whole.contains($0.key) }
+  }
+
   private func names(_ selector: String, in student: VisionLanguageModel) throws -> Set<String> {
     let (decoder, connector) = (student.decoder.parameters, student.connector.parameters)
     let group: [Parameter]? =
       switch selector {
+      case "new": student.newParameters
       case "mixers": student.mixerParameters
       case "connector": connector
       case "language-model": decoder
@@ -87,6 +97,23 @@ extension TrainingStage {
 }
 
 extension VisionLanguageModel {
+  private var mixers: [Mamba2Mixer] {
+    decoder.blocks.compactMap { if case .mamba(let mixer) = $0.mixer { mixer } else { nil } }
+  }
+
+  /// What seeding did not copy from attention, whole or in part.
+  fileprivate var newParameters: [Parameter] {
+    mixers.flatMap { $0.newParameters + $0.inputProjection.parameters }
+  }
+
+  /// By the name of a matrix or bias of which seeding copied the other rows.
+  fileprivate var newRows: [String: [Range<Int>]] {
+    let parts = mixers.flatMap { mixer in
+      mixer.inputProjection.parameters.map { ($0.name, mixer.newRows) }
+    }
+    return Dictionary(uniqueKeysWithValues: parts)
+  }
+
   /// Mixers and connector come first, as in a run without stages: the order in which gradients are
   /// added up decides the last bits of their norm.
   fileprivate func inTrainingOrder(_ parameters: [Parameter]) -> [Parameter] {

@@ -23,7 +23,9 @@ extension Trainer {
       let task = DistillationTask(
         teacher: teacher, student: student, stage.objective, recompute: configuration.recompute,
         training: try stage.trained(in: student))
-      return StageOfRun(declared: stage, task: task, configuration: run, start: start)
+      return StageOfRun(
+        declared: stage, task: task, configuration: run, start: start,
+        rows: try stage.trainedRows(in: student))
     }
     var whole = configuration
     (whole.steps, whole.warmupSteps, whole.decaySteps) = (start, 0, 0)

@@ -18,6 +18,8 @@ public struct Trainer: Sendable {
   /// Reads ahead; begins with the first update.
   private var batches: BatchLoader?
   private var unreached: UnreachedParameters
+  /// 1 where a matrix that trains in part trains, 0 elsewhere.
+  private var masks: [String: Tensor] = [:]
   /// The parameters that change at some time of the run.
   public let trainedParameters: [Parameter]
 
@@ -126,6 +128,7 @@ public struct Trainer: Sendable {
     for parameter in stage.task.trained { parameter.isTrainable = true }
     optimizer = AdamW(stage.configuration.optimizer)
     unreached = UnreachedParameters(stage.task.trained)
+    masks = stage.masks()
     batches = nil
   }
 
@@ -159,7 +162,10 @@ public struct Trainer: Sendable {
   ) throws -> TrainingUpdate {
     let clock = ContinuousClock()
     let start = clock.now
-    let sum = try accumulate(batches, report)
+    var sum = try accumulate(batches, report)
+    for parameter in task.trained {
+      if let mask = masks[parameter.name] { sum.gradients.multiply(parameter, by: mask) }
+    }
     let norm = sum.gradients.norm()
     try task.student.device.check()
     guard norm.isFinite else { throw notFinite(sum.indices, sum.gradients) }
@@ -173,7 +179,7 @@ public struct Trainer: Sendable {
     if outlier?.isSkipped != true {
       optimizer.update(
         task.trained, with: sum.gradients, learningRate: Float(rate),
-        gradientScale: clippingFactor(norm))
+        gradientScale: clippingFactor(norm), masks: masks)
     }
     position.step += 1
     position.samples = sum.end

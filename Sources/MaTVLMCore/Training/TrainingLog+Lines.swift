@@ -45,7 +45,9 @@ struct UpdateLine: Encodable {
   }
 
   var scalars: [(String, Double)] {
-    columns.compactMap { column in column.value.map { ("train/\(column.name)", $0) } } + [("tokens_per_second", tokensPerSecond)]
+    columns.compactMap { column in column.value.map { ("train/\(column.name)", $0) } } + [
+      ("tokens_per_second", tokensPerSecond)
+    ]
   }
 }
 

@@ -7,7 +7,8 @@ public struct TrainingStage: Sendable, Hashable, Codable {
   /// Letters, digits, `-` and `_`.
   public var name: String
   public var objective: DistillationObjective
-  /// Groups (``trainedGroups``), names of tensors in the student, or names with `*` in them, which
+  /// Groups (``trainedGroups``: `new` is what seeding did not copy from attention, rows z and Δ of
+  /// `in_proj` with the rest), names of tensors in the student, or names with `*` in them, which
   /// stands for any letters. None: mixers and connector. Of a group or a name with `*`, what the
   /// losses do not reach stays frozen.
   public var trains: [String] = []
@@ -36,7 +37,7 @@ public struct TrainingStage: Sendable, Hashable, Codable {
   }
 
   /// Names of a stage's groups of parameters, with what they are.
-  public static let trainedGroups = ["mixers", "connector", "language-model", "all"]
+  public static let trainedGroups = ["new", "mixers", "connector", "language-model", "all"]
 }
 
 /// A stage cannot be run.
@@ -68,8 +69,28 @@ struct StageOfRun: Sendable {
   let configuration: TrainingConfiguration
   /// Updates before the stage.
   let start: Int
+  /// Rows that train, by the name of a matrix that does not train as a whole.
+  var rows: [String: [Range<Int>]] = [:]
 
   var end: Int { start + configuration.steps }
+
+  /// For each of these matrices 1 where it trains and 0 elsewhere.
+  func masks() -> [String: Tensor] {
+    let partial = task.trained.compactMap { parameter in
+      rows[parameter.name].map { (parameter.name, Self.mask($0, parameter)) }
+    }
+    return Dictionary(uniqueKeysWithValues: partial)
+  }
+
+  private static func mask(_ rows: [Range<Int>], _ parameter: Parameter) -> Tensor {
+    let (shape, device) = (parameter.shape, parameter.value.device)
+    let width = shape.width
+    var values = [Float](repeating: 0, count: shape.count)
+    for range in rows {
+      for index in range.lowerBound * width..<range.upperBound * width { values[index] = 1 }
+    }
+    return Tensor(values, shape, on: device)
+  }
 
   /// The rate of the update with this number in the run, counted from 0.
   func learningRate(at step: Int) -> Double { configuration.schedule.rate(at: step - start) }

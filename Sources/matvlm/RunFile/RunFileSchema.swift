@@ -25,7 +25,8 @@ struct RunFileSchema {
   static let stages = "stages"
 
   private static let objective = [
-    "layer-weight", "layer-loss", "kl-weight", "ce-weight", "divergence", "temperature", "reduction",
+    "layer-weight", "layer-loss", "kl-weight", "ce-weight", "divergence", "temperature",
+    "reduction",
   ]
 
   /// What a stage may say in place of the run.

@@ -19,6 +19,18 @@ struct GoldenRun {
       configuration, data: try data ?? GoldenModels.data(), heldOut: heldOut)
   }
 
+  /// The same in stages.
+  init(
+    stages: [TrainingStage], _ configuration: TrainingConfiguration,
+    heldOut: (any TrainingData)? = nil, prepare: (VisionLanguageModel) -> Void = { _ in }
+  ) throws {
+    let student = try GoldenModels.load("student")
+    prepare(student)
+    trainer = try Trainer(
+      distilling: try GoldenModels.load("teacher"), into: student, stages: stages, configuration,
+      data: GoldenModels.data(), heldOut: heldOut)
+  }
+
   /// Runs to the end; events up to an error stay.
   mutating func run() throws {
     var events: [TrainingEvent] = []
