@@ -58,8 +58,8 @@ let package = Package(
       ]),
 
     .target(
-      name: "MaTVLMTestSupport", dependencies: ["MaTVLMTensor", "CMaTVLMKernels"],
-      path: "Tests/MaTVLMTestSupport", resources: [.copy("Golden")]),
+      name: "MaTVLMTestSupport", dependencies: ["MaTVLMCore", "CMaTVLMKernels"],
+      path: "Tests/MaTVLMTestSupport", resources: [.copy("Golden"), .copy("PretendedCard")]),
     // For tests of a program that is used at a terminal.
     .target(name: "CPseudoTerminal", path: "Tests/CPseudoTerminal"),
     // Run on a machine with an NVIDIA card by Scripts/gpu-check.

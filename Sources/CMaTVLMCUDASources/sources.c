@@ -26,6 +26,9 @@ static const unsigned char convolution[] = {
 static const unsigned char elementwise[] = {
 #embed "Kernels/elementwise.cu"
 };
+static const unsigned char gated_norm[] = {
+#embed "Kernels/gated_norm.cu"
+};
 static const unsigned char gemv[] = {
 #embed "Kernels/gemv.cu"
 };
@@ -37,6 +40,12 @@ static const unsigned char mixer_step[] = {
 };
 static const unsigned char norms[] = {
 #embed "Kernels/norms.cu"
+};
+static const unsigned char quantized_products[] = {
+#embed "Kernels/quantized_products.cu"
+};
+static const unsigned char quantized_rows[] = {
+#embed "Kernels/quantized_rows.cu"
 };
 static const unsigned char reductions[] = {
 #embed "Kernels/reductions.cu"
@@ -60,10 +69,13 @@ static const matvlm_cuda_source sources[] = {
     ENTRY("cached_attention.cu", cached_attention),
     ENTRY("convolution.cu", convolution),
     ENTRY("elementwise.cu", elementwise),
+    ENTRY("gated_norm.cu", gated_norm),
     ENTRY("gemv.cu", gemv),
     ENTRY("losses.cu", losses),
     ENTRY("mixer_step.cu", mixer_step),
     ENTRY("norms.cu", norms),
+    ENTRY("quantized_products.cu", quantized_products),
+    ENTRY("quantized_rows.cu", quantized_rows),
     ENTRY("reductions.cu", reductions),
     ENTRY("rows.cu", rows),
     ENTRY("scan.cu", scan),

@@ -105,25 +105,37 @@ extension CUDABackend {
     require(
       geometry.headWidth * type.byteCount <= 32 * 16,
       "cachedAttention: heads of \(geometry.headWidth) columns do not fit a warp")
-    let places = group.rows.count * geometry.heads
-    // A multiprocessor holds one block, by its registers; a share of few keys is not worth another.
-    let longest = keys[group.segments].map(\.shape.rows).max() ?? 0
-    let splits =
-      places > Self.mostArrivals
-      ? 1 : max(1, min(device.multiprocessors / places, (longest + 511) / 512, 512))
-    let partial = empty(
-      [group.rows.count, geometry.heads, splits, geometry.headWidth + 2], .float32)
+    let shares = shares(
+      of: keys[group.segments].map(\.shape.rows).max() ?? 0, rows: group.rows.count,
+      heads: geometry.heads)
+    let places = group.rows.count * geometry.heads / shares.heads
+    let partial = empty([places, shares.splits, shares.heads, geometry.headWidth + 2], .float32)
     launch(
       AttentionTiles(geometry, type).source(.cachedAttention), "splitAttention",
-      grid: Grid(splits, geometry.heads, group.rows.count), block: 512,
+      grid: Grid(shares.splits, geometry.heads / shares.heads, group.rows.count), block: 512,
       [
         .tensor(output), .tensor(partial), .address(arrivals), .tensor(query.rows),
         group.addresses(keys), group.addresses(values), .tensor(query.positions),
         table(.owners(segments)), query.news.argument, .int32(group.rows.lowerBound),
         .int32(group.segments.lowerBound), .int32(geometry.heads),
-        .int32(geometry.keyValueHeads), .float(geometry.scale),
+        .int32(geometry.keyValueHeads), .int32(shares.heads), .float(geometry.scale),
       ])
   }
+
+  /// How many blocks have the keys of a row, and how many neighbouring heads one block has.
+  private func shares(of keys: Int, rows: Int, heads: Int) -> (splits: Int, heads: Int) {
+    // Neighbouring heads of the same keys lie side by side in memory, which counts when there is
+    // much to read; but blocks of fewer heads have met sooner.
+    let together = keys < 1024 ? [1] : keys < 8192 ? [2] : [4, 2]
+    let group = together.first { heads % $0 == 0 } ?? 1
+    let places = rows * heads / group
+    guard places <= Self.mostArrivals else { return (1, group) }
+    // A multiprocessor holds one block, by its registers; a share of few keys is not worth another.
+    return (max(1, min(device.multiprocessors / places, keys / 96, Self.mostSplits)), group)
+  }
+
+  /// `MOST_SPLITS` of cached_attention.cu.
+  private static let mostSplits = 512
 }
 
 extension NewAttentionRows? {

@@ -8,6 +8,7 @@ extension CUDABackend {
   package func linear(_ x: Tensor, _ projections: [Projection]) -> [Tensor] {
     let (rows, inputs) = (x.shape.rows, x.shape.width)
     for layer in projections { check("linear", x, layer) }
+    if let results = linearOfFewQuantized(x, projections) { return results }
     let layers = projections.map { layer in
       (layer: layer, y: empty([rows, layer.weight.shape.rows], x.dtype))
     }
@@ -37,6 +38,7 @@ extension CUDABackend {
       "addLinear: stream \(stream.shape), terms \(terms.map { ($0.x.shape, $0.projection.weight.shape) })"
     )
     guard stream.shape.rows > 0, !terms.isEmpty else { return convert(stream, to: stream.dtype) }
+    if let sum = addLinearOfFewQuantized(stream, terms) { return sum }
     let y = empty(stream.shape, stream.dtype)
     if stream.shape.rows == 1, let slabs = Slab.cut(terms) {
       addOneRow(stream, terms, slabs, into: y)
@@ -118,8 +120,10 @@ extension CUDABackend {
 
   /// Weights in a type that a product takes; what was converted is kept until the weights are
   /// written or given back, since they are used several times in a step and biases in every one.
+  /// Quantised ones, which are to save memory, are converted anew.
   func weights(_ weight: Tensor, in type: DType) -> Tensor {
     guard weight.dtype != type else { return weight }
+    guard weight.dtype.quantization == nil else { return convert(weight, to: type) }
     let known = conversions.withLock { $0[weight.address] }
     if let known, known.dtype == type, known.shape == weight.shape { return known }
     let new = convert(weight, to: type)

@@ -4,6 +4,12 @@ extension CUDABackend {
   package func gatherRows(_ table: Tensor, _ rows: Tensor) -> Tensor {
     let width = table.shape.width
     let y = empty([rows.shape.count, width], activationType)
+    if let matrix = QuantizedMatrix(table) {
+      launch(
+        matrix.source(.quantizedRows, activationType), "gatherQuantizedRows",
+        grid: Grid(rows.shape.count), [.tensor(y), matrix.argument, .tensor(rows)])
+      return y
+    }
     launch(
       .rows, "gatherRows", activationType, grid: Grid(rows.shape.count),
       [

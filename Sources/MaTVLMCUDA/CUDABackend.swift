@@ -39,7 +39,9 @@ package final class CUDABackend: Backend {
     self.device = device
     self.activationType = activationType
     name = "cuda:\(ordinal)"
-    kernels = KernelLibrary(device, try RuntimeCompiler(search), folder: cacheFolder)
+    let compiler = try RuntimeCompiler(search)
+    try device.driver.version.require(compiler.version, by: compiler.path, device.driver.path)
+    kernels = KernelLibrary(device, compiler, folder: cacheFolder)
     products = try MatrixProducts(MatrixProductLibrary(search), device)
     memory = Mutex(
       CachingAllocator(
@@ -47,6 +49,16 @@ package final class CUDABackend: Backend {
     arrivals = try device.allocate(4 * Self.mostArrivals)
     try device.driver.check(
       device.driver.fill(arrivals, 0, 4 * Self.mostArrivals, device.stream), "cuMemsetD8Async")
+  }
+
+  /// Whoever has a tensor here keeps this alive, so that no memory is in use. A card that was lost
+  /// gives nothing back before the program ends, and says so again.
+  deinit {
+    try? device.makeCurrent()
+    try? device.synchronize()
+    try? memory.withLock { try $0.releaseAll() }
+    try? device.release(arrivals)
+    try? products.releaseWorkspace()
   }
 
   package var failure: (any Error)? { firstFailure.withLock { $0 } }
@@ -59,7 +71,7 @@ package final class CUDABackend: Backend {
       try device.makeCurrent()
       return try body()
     } catch {
-      firstFailure.withLock { $0 = $0 ?? error }
+      firstFailure.withLock { $0 = $0 ?? device.explained(error) }
       return nil
     }
   }
@@ -166,14 +178,18 @@ package final class CUDABackend: Backend {
   }
 
   package func convert(_ x: Tensor, to dtype: DType) -> Tensor {
+    if x.dtype != dtype, x.dtype.quantization ?? dtype.quantization != nil {
+      return convertQuantized(x, to: dtype)
+    }
     let y = empty(x.shape, dtype)
     let count = x.shape.count
     guard count > 0 else { return y }
     if x.dtype == dtype {
+      let bytes = dtype.byteCount(of: x.shape)
       attempt {
         try device.driver.check(
-          device.driver.copyWithin(y.address, x.address, count * dtype.byteCount, device.stream),
-          "cuMemcpyDtoDAsync(\(count * dtype.byteCount))")
+          device.driver.copyWithin(y.address, x.address, bytes, device.stream),
+          "cuMemcpyDtoDAsync(\(bytes))")
       }
       return y
     }

@@ -11,6 +11,8 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
   let multiprocessors: Int
   let stream: UnsafeMutableRawPointer
   private let context: UnsafeMutableRawPointer
+  /// What watches launches, while somebody wants to know where time goes.
+  let profile = Mutex<LaunchProfile?>(nil)
 
   /// What kernels use: bfloat16 tensor products and copies in the background.
   private static let neededArchitecture = 80
@@ -55,6 +57,24 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
     try driver.check(driver.setCurrentContext(context), "cuCtxSetCurrent")
   }
 
+  /// CUresult of failures after which a context takes no more work.
+  private static let lostCodes: Set<Int> = [
+    46,  // CUDA_ERROR_DEVICE_UNAVAILABLE
+    214, 220,  // errors of memory and of NVLink that could not be corrected
+    700, 702, 709, 710,  // an illegal address, a timeout, a context that is gone, an assertion
+    714, 715, 716, 717, 718, 719, 721,  // kernels that went astray, and errors that were contained
+    999,  // CUDA_ERROR_UNKNOWN: what a card that fell off the bus gives
+  ]
+
+  /// The error that says which card was lost, where a call failed by that.
+  func explained(_ error: any Error) -> any Error {
+    guard case CUDAError.callFailed(let call, let code, let meaning) = error,
+      Self.lostCodes.contains(code)
+    else { return error }
+    return CUDAError.deviceLost(
+      device: "cuda:\(ordinal) (\(name))", call: call, code: code, meaning: meaning)
+  }
+
   func allocate(_ byteCount: Int) throws -> UInt64 {
     var address: UInt64 = 0
     let status = driver.allocateMemory(&address, byteCount)
@@ -83,6 +103,12 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
     try driver.check(driver.synchronizeStream(stream), "cuStreamSynchronize")
   }
 
+  /// Queues what `queue` launches, under the eyes of a profile if there is one.
+  func watched(_ name: @autoclosure () -> String, _ queue: () throws -> Void) throws {
+    guard let profile = profile.withLock({ $0 }) else { return try queue() }
+    try profile.around(name(), on: stream, queue)
+  }
+
   /// Queues a kernel. One that `overlaps` may begin while the one before it ends (programmatic
   /// dependent launch); kernels wait by themselves before they touch memory.
   func launch(
@@ -100,9 +126,11 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
         stream: stream, attributes: attribute,
         attribute_count: overlaps && architecture >= 90 ? 1 : 0)
       try KernelArgument.withAddresses(of: arguments) { addresses in
-        try driver.check(
-          driver.launchKernel(&configuration, kernel.function, addresses, nil),
-          "cuLaunchKernelEx(\(kernel.name), \(grid), \(block), \(sharedBytes))")
+        try watched(kernel.name) {
+          try driver.check(
+            driver.launchKernel(&configuration, kernel.function, addresses, nil),
+            "cuLaunchKernelEx(\(kernel.name), \(grid), \(block), \(sharedBytes))")
+        }
       }
     }
   }

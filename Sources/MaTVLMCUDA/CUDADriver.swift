@@ -42,6 +42,8 @@ struct CUDADriver: Sendable {
     @convention(c) (Status, UnsafeMutablePointer<UnsafePointer<CChar>?>) -> Status
 
   let path: String
+  /// The newest CUDA that the driver runs.
+  let version: CUDAVersion
   let initialize: Initialize
   let driverVersion: IntOut
   let deviceCount: IntOut
@@ -84,8 +86,9 @@ struct CUDADriver: Sendable {
       ["libcuda.so.1", "libcuda.so"], in: search.folders,
       hint: "It comes with the NVIDIA driver; is there a card, and is its driver installed?")
     path = library.path
-    initialize = try library.function("cuInit")
     driverVersion = try library.function("cuDriverGetVersion")
+    version = try Self.version(driverVersion, of: path)
+    initialize = try library.function("cuInit")
     deviceCount = try library.function("cuDeviceGetCount")
     deviceGet = try library.function("cuDeviceGet")
     deviceName = try library.function("cuDeviceGetName")
@@ -120,6 +123,19 @@ struct CUDADriver: Sendable {
     errorString = try library.function("cuGetErrorString")
   }
 
+  private static func version(_ ask: IntOut, of path: String) throws -> CUDAVersion {
+    var number: Int32 = 0
+    let status = ask(&number)
+    guard status == 0 else {
+      throw CUDAError.callFailed(
+        call: "cuDriverGetVersion of \(path)", code: Int(status), meaning: "no version")
+    }
+    let version = CUDAVersion(driver: Int(number))
+    // Older ones lack functions, and are to be told apart from a library that is something else.
+    try version.require(CUDAVersion(major: 12, minor: 0), by: "this program", path)
+    return version
+  }
+
   /// - Throws: ``CUDAError/callFailed(call:code:meaning:)`` unless `status` is success.
   func check(_ status: Status, _ call: @autoclosure () -> String) throws {
     guard status != 0 else { return }
@@ -141,5 +157,27 @@ struct CUDADriver: Sendable {
       var value: UnsafePointer<CChar>?
       return text(status, &value) == 0 ? value.map { String(cString: $0) } : nil
     }.joined(separator: ", ")
+  }
+}
+
+/// A version of CUDA; a driver runs what a compiler of the same major version or an older one made.
+struct CUDAVersion: CustomStringConvertible {
+  let major: Int
+  let minor: Int
+
+  init(major: Int, minor: Int) { (self.major, self.minor) = (major, minor) }
+
+  /// 13020 is 13.2.
+  init(driver number: Int) { self.init(major: number / 1000, minor: number % 1000 / 10) }
+
+  var description: String { "\(major).\(minor)" }
+
+  /// - Throws: ``CUDAError/driverTooOld(path:found:needed:by:)`` when `needed` is of a later major
+  ///   version than this one, which the driver at `path` has.
+  func require(_ needed: CUDAVersion, by: String, _ path: String) throws {
+    guard major >= needed.major else {
+      throw CUDAError.driverTooOld(
+        path: path, found: description, needed: "\(needed.major).0", by: by)
+    }
   }
 }

@@ -17,6 +17,8 @@ package struct CachingAllocator: Sendable {
   private var granted: [UInt64: Int] = [:]
   /// While not nil, large and small blocks that are given back wait here: see ``hold()``.
   private var held: [(address: UInt64, byteCount: Int)]?
+  /// Where slabs begin that small blocks are cut from.
+  private var slabs: [UInt64] = []
   /// Bytes obtained from the driver.
   package private(set) var reserved = 0
   /// Bytes handed out.
@@ -99,10 +101,23 @@ package struct CachingAllocator: Sendable {
     largeSizes = []
   }
 
+  /// Gives everything back to the driver, what is handed out too: nobody uses it any more.
+  /// - Throws: what the driver says; the rest is still given back.
+  package mutating func releaseAll() throws {
+    var failure: (any Error)?
+    for block in slabs + Array(granted.keys) + large.values.flatMap({ $0 }) {
+      do { try release(block) } catch { failure = failure ?? error }
+    }
+    (slabs, small, granted, large, largeSizes) = ([], [:], [:], [:], [])
+    (reserved, used, peak) = (0, 0, 0)
+    if let failure { throw failure }
+  }
+
   private mutating func allocateSmall(_ size: Int) throws -> UInt64 {
     if let address = small[size]?.popLast() { return address }
     let slab = try obtainTrimming(Self.slab)
     reserved += Self.slab
+    slabs.append(slab)
     let pieces = stride(from: slab, to: slab + UInt64(Self.slab), by: size)
     small[size, default: []].append(contentsOf: pieces.reversed())
     return small[size]!.popLast()!

@@ -15,8 +15,11 @@ package enum KernelFile: String, CaseIterable, Sendable {
   case cachedAttention = "cached_attention"
   case attentionGradient = "attention_gradient"
   case mixerStep = "mixer_step"
+  case quantizedProducts = "quantized_products"
+  case quantizedRows = "quantized_rows"
   case scan
   case scanGradient = "scan_gradient"
+  case gatedNorm = "gated_norm"
   case convolution, elementwise, gemv, losses, norms, reductions, rows
 }
 
@@ -29,6 +32,9 @@ package struct KernelSource: Hashable, Sendable {
   var stateWidth = 0
   var inputRows = 0
   var inputWidth = 0
+  var codeBits = 0
+  var group = 0
+  var rowTiles = 0
 
   package init(_ file: KernelFile, _ element: DType) {
     self.file = file
@@ -53,7 +59,8 @@ package struct KernelSource: Hashable, Sendable {
     return [
       "-DELEMENT=\(element == .float32 ? "float" : "bf16")", "-DHEAD_WIDTH=\(headWidth)",
       "-DSTATE_WIDTH=\(stateWidth)", "-DINPUT_ROWS=\(inputRows)",
-      "-DINPUT_WIDTH=\(inputWidth)",
+      "-DINPUT_WIDTH=\(inputWidth)", "-DCODE_BITS=\(codeBits)", "-DGROUP=\(group)",
+      "-DROW_TILES=\(rowTiles)",
     ]
   }
 }
@@ -111,7 +118,7 @@ final class KernelLibrary: Sendable {
     let suffix = device.architecture == 90 ? "a" : ""  // Hopper's own instructions
     let options =
       ["--gpu-architecture=sm_\(device.architecture)\(suffix)", "--std=c++17"] + source.options
-    let key = ContentHash.of([compiler.version, options.joined(separator: " "), text])
+    let key = ContentHash.of(["\(compiler.version)", options.joined(separator: " "), text])
     let file = folder.appending(path: "\(source.file.rawValue)-\(key).cubin")
     if let binary = try? Data(contentsOf: file), let module = try? loadModule(Array(binary)) {
       return module

@@ -96,6 +96,9 @@ final class MatrixProducts: Sendable {
     state = Mutex(State(handle: handle, workspace: workspace))
   }
 
+  /// After this nothing can be multiplied.
+  func releaseWorkspace() throws { try state.withLock { try device.release($0.workspace) } }
+
   /// Everything cuBLASLt has to be told about a shape once.
   private struct Plan: @unchecked Sendable {
     var product: UnsafeMutableRawPointer?
@@ -121,12 +124,14 @@ final class MatrixProducts: Sendable {
       var beta: Float = shape.accumulates ? 1 : 0
       var algorithm = plan.algorithm
       // Row-major a · b is column-major bᵀ · aᵀ, so the operands change places.
-      try library.check(
-        library.multiply(
-          state.handle, plan.product, &alpha, pointer(second), plan.second, pointer(first),
-          plan.first, &beta, pointer(addend), plan.result, pointer(result), plan.result,
-          &algorithm, pointer(state.workspace), Self.workspaceBytes, device.stream),
-        "cublasLtMatmul")
+      try device.watched("product \(shape.rows) x \(shape.columns) x \(shape.inner)") {
+        try library.check(
+          library.multiply(
+            state.handle, plan.product, &alpha, pointer(second), plan.second, pointer(first),
+            plan.first, &beta, pointer(addend), plan.result, pointer(result), plan.result,
+            &algorithm, pointer(state.workspace), Self.workspaceBytes, device.stream),
+          "cublasLtMatmul")
+      }
     }
   }
 

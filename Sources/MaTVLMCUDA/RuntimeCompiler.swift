@@ -21,13 +21,15 @@ struct RuntimeCompiler: Sendable {
   private let binary: Text
   private let errorString: @convention(c) (Status) -> UnsafePointer<CChar>
   /// Major and minor version; part of what a cached kernel depends on.
-  let version: String
+  let version: CUDAVersion
+  let path: String
 
   /// - Throws: ``CUDAError`` when the library or a function is missing.
   init(_ search: CUDASearchPath) throws {
     let library = try DynamicLibrary(
       ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"], in: search.folders,
       hint: "It comes with the CUDA toolkit (package cuda-nvrtc); name its folder as CUDA path.")
+    path = library.path
     create = try library.function("nvrtcCreateProgram")
     compileProgram = try library.function("nvrtcCompileProgram")
     destroy = try library.function("nvrtcDestroyProgram")
@@ -41,7 +43,7 @@ struct RuntimeCompiler: Sendable {
         -> Status = try library.function("nvrtcVersion")
     var (major, minor): (Int32, Int32) = (0, 0)
     _ = getVersion(&major, &minor)
-    version = "\(major).\(minor)"
+    version = CUDAVersion(major: Int(major), minor: Int(minor))
   }
 
   /// Machine code of `source`.

@@ -21,6 +21,9 @@ func checkConformance(_ context: CheckContext) throws -> Bool {
     report(
       "\(cases.count) cases in \(precision)",
       failures.isEmpty ? "all conform" : "\(failures.count) results differ")
+    context.table.add(
+      "conformance", "\(precision)", "\(cases.count) cases", "\(failures.count) results differ",
+      failures.isEmpty ? .passed : .failed)
     conforms = conforms && failures.isEmpty
   }
   return conforms
@@ -37,5 +40,8 @@ func checkRepeatability(_ context: CheckContext) throws -> Bool {
   try device.check()
   for operation in different { print("FAILED \(operation): other bits in another run") }
   report("\(cases.count) cases three times", "\(different.count) with other bits")
+  context.table.add(
+    "repeatability", "three runs", "\(cases.count) cases", "\(different.count) with other bits",
+    different.isEmpty ? .passed : .failed)
   return different.isEmpty
 }

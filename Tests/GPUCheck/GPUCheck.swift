@@ -11,10 +11,14 @@ struct GPUCheck {
   static let parts: [(name: String, run: @Sendable (CheckContext) throws -> Bool)] = [
     ("conformance", checkConformance),
     ("repeatability", checkRepeatability),
+    ("golden", checkGolden),
+    ("faults", checkFaults),
     ("operations", measureOperations),
     ("decode", measureDecoding),
     ("prompt", measurePrompts),
+    ("quantized", measureQuantized),
     ("distil", measureDistillation),
+    ("profile", profileDistillation),
   ]
 
   static func main() {
@@ -46,9 +50,11 @@ struct GPUCheck {
         conforms = try part.run(context) && conforms
       } catch {
         print("FAILED \(error)")
+        context.table.add(part.name, "", "\(error)", "", .failed)
         conforms = false
       }
     }
+    context.table.print()
     exit(conforms ? 0 : 1)
   }
 }
@@ -58,6 +64,7 @@ struct CheckContext {
   var cudaPath: String?
   /// Whether each case is named before it runs.
   var isVerbose = false
+  let table = CheckTable()
 
   func device(_ precision: DType) throws -> Device {
     try .cuda(0, precision: precision, cudaPath: cudaPath)

@@ -54,6 +54,9 @@ func measureDecoding(_ context: CheckContext) throws -> Bool {
         "decode \(name), context \(length)", "\(fixed(1 / seconds, 1)) tokens/s",
         "\(fixed(seconds * 1e3, 3)) ms", "\(fixed(bytes / seconds / 1e12)) TB/s",
         "state \(stateBytes >> 20) MiB")
+      context.table.add(
+        "decode", "\(name), context \(length)", 1 / seconds, "tokens/s",
+        against: .decoding(name, context: length))
     }
   }
   return true
@@ -76,7 +79,36 @@ func measurePrompts(_ context: CheckContext) throws -> Bool {
       report(
         "prompt \(name), \(length) rows", "\(fixed(seconds * 1e3, 1)) ms",
         "peak \(peak >> 20) MiB")
+      context.table.add(
+        "prompt", "\(name), \(length) rows", seconds * 1e3, "ms",
+        against: .prompt(name, rows: length))
     }
+  }
+  return true
+}
+
+/// Packed sequences of 1428 rows for the paper's recipe, without pictures.
+private func distillation(sequences: Int, on device: Device) throws -> DistillationBenchmark {
+  var sizes = ModelSizes()
+  (sizes.vision.hidden, sizes.vision.intermediate, sizes.vision.layers) = (16, 16, 1)
+  sizes.vision.heads = 1
+  return try DistillationBenchmark(
+    sizes, every: 4, sequences: sequences, length: 1428, matrices: .bfloat16, on: device)
+}
+
+/// Where the card's time goes in an update, by kernel and by shape of products.
+func profileDistillation(_ context: CheckContext) throws -> Bool {
+  let device = try context.device(.bfloat16)
+  let benchmark = try distillation(sequences: 4, on: device)
+  _ = benchmark.run(repeats: 1)
+  let times = try (device.backend as! CUDABackend).profile { _ = benchmark.run(repeats: 1) }
+  try device.check()
+  let total = times.reduce(0) { $0 + $1.seconds }
+  report("all", "\(fixed(total * 1e3, 1)) ms", "(several updates)")
+  for time in times where time.seconds > total / 1000 {
+    report(
+      time.name, "\(fixed(time.seconds / total * 100, 1)) %", "\(time.launches) launches",
+      "\(fixed(time.seconds / Double(time.launches) * 1e6, 1)) us each")
   }
   return true
 }
@@ -84,12 +116,8 @@ func measurePrompts(_ context: CheckContext) throws -> Bool {
 /// One update of the paper's recipe on packed sequences.
 func measureDistillation(_ context: CheckContext) throws -> Bool {
   let device = try context.device(.bfloat16)
-  var sizes = ModelSizes()
-  (sizes.vision.hidden, sizes.vision.intermediate, sizes.vision.layers) = (16, 16, 1)
-  sizes.vision.heads = 1
   for count in [1, 4] {
-    let benchmark = try DistillationBenchmark(
-      sizes, every: 4, sequences: count, length: 1428, matrices: .bfloat16, on: device)
+    let benchmark = try distillation(sequences: count, on: device)
     let backend = device.backend as! CUDABackend
     _ = backend.takeMemoryPeak()
     let result = benchmark.run(repeats: 7)
@@ -98,6 +126,9 @@ func measureDistillation(_ context: CheckContext) throws -> Bool {
       "distil \(count) x 1428", "\(fixed(result.seconds * 1e3, 1)) ms",
       "\(fixed(result.tokensPerSecond, 0)) tokens/s",
       "peak \(backend.takeMemoryPeak().peak >> 20) MiB")
+    context.table.add(
+      "distil", "\(count) x 1428", result.seconds * 1e3, "ms",
+      against: .distillation(sequences: count))
   }
   return true
 }

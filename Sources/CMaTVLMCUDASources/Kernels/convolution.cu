@@ -20,11 +20,14 @@ __device__ __forceinline__ float preactivation(
   return sum;
 }
 
-// Calls body(t, preactivations of the pack) for each row of this thread.
+#define AHEAD 4  // rows that are asked for together; divides ROWS
+
+// Calls body(t, c, preactivations of the pack, pack of `beside`) for each row of this thread;
+// `beside` [T, C] may be null.
 template <class F>
 __device__ __forceinline__ void walkPreactivations(
-    const Element *x, const float *weight, const float *bias, const u64 *tails, const int *owners,
-    const int *starts, int rows, int channels, F body) {
+    const Element *x, const Element *beside, const float *weight, const float *bias,
+    const u64 *tails, const int *owners, const int *starts, int rows, int channels, F body) {
   const int c = (blockIdx.y * blockDim.x + threadIdx.x) * LANES;
   if (c >= channels) return;
   float w[LANES][TAPS], b[LANES];
@@ -35,32 +38,45 @@ __device__ __forceinline__ void walkPreactivations(
     b[i] = bias[c + i];
   }
   const int first = blockIdx.x * ROWS, end = min(rows, first + ROWS);
-  Pack window[TAPS];  // rows t − 3 … t, of whatever segment
+  Pack window[TAPS - 1 + AHEAD];  // rows t − 3 … t + 3, of whatever segment
 #pragma unroll
   for (int k = 0; k < TAPS - 1; k++)
     if (first - TAPS + 1 + k >= 0)
-      window[k + 1] = *(const Pack *)(x + (i64)(first - TAPS + 1 + k) * channels + c);
-  for (int t = first; t < end; t++) {
+      window[k] = *(const Pack *)(x + (i64)(first - TAPS + 1 + k) * channels + c);
+  for (int t = first; t < end; t += AHEAD) {
+    Pack others[AHEAD];
+    int segment[AHEAD], start[AHEAD];
 #pragma unroll
-    for (int k = 0; k < TAPS - 1; k++) window[k] = window[k + 1];
-    window[TAPS - 1] = *(const Pack *)(x + (i64)t * channels + c);
-    const int segment = owners[t], start = starts[segment];
-    const float *tail = tails ? (const float *)tails[segment] : nullptr;
-    float sum[LANES];
-#pragma unroll
-    for (int i = 0; i < LANES; i++) sum[i] = b[i];
-#pragma unroll
-    for (int k = 0; k < TAPS; k++) {
-      const int source = t - TAPS + 1 + k;
-#pragma unroll
-      for (int i = 0; i < LANES; i++) {
-        float v = 0;
-        if (source >= start) v = toFloat(window[k].v[i]);
-        else if (tail) v = tail[(i64)(source - start + TAPS - 1) * channels + c + i];
-        sum[i] += w[i][k] * v;
-      }
+    for (int j = 0; j < AHEAD; j++) {
+      const i64 row = min(t + j, end - 1);
+      window[TAPS - 1 + j] = *(const Pack *)(x + row * channels + c);
+      if (beside) others[j] = *(const Pack *)(beside + row * channels + c);
+      segment[j] = owners[row];
     }
-    body(t, c, sum);
+#pragma unroll
+    for (int j = 0; j < AHEAD; j++) start[j] = starts[segment[j]];
+#pragma unroll
+    for (int j = 0; j < AHEAD; j++) {
+      if (t + j >= end) break;
+      const float *tail = tails ? (const float *)tails[segment[j]] : nullptr;
+      float sum[LANES];
+#pragma unroll
+      for (int i = 0; i < LANES; i++) sum[i] = b[i];
+#pragma unroll
+      for (int k = 0; k < TAPS; k++) {
+        const int source = t + j - TAPS + 1 + k;
+#pragma unroll
+        for (int i = 0; i < LANES; i++) {
+          float v = 0;
+          if (source >= start[j]) v = toFloat(window[j + k].v[i]);
+          else if (tail) v = tail[(i64)(source - start[j] + TAPS - 1) * channels + c + i];
+          sum[i] += w[i][k] * v;
+        }
+      }
+      body(t + j, c, sum, others[j]);
+    }
+#pragma unroll
+    for (int k = 0; k < TAPS - 1; k++) window[k] = window[k + AHEAD];
   }
 }
 
@@ -83,8 +99,8 @@ extern "C" __global__ void causalConvolutionPacks(
     const int *owners, const int *starts, int rows, int channels, int taps) {
   beginKernel();
   walkPreactivations(
-      x, weight, bias, tails, owners, starts, rows, channels,
-      [=](int t, int c, const float *p) {
+      x, nullptr, weight, bias, tails, owners, starts, rows, channels,
+      [=](int t, int c, const float *p, const Pack &) {
         Pack out;
 #pragma unroll
         for (int i = 0; i < LANES; i++) assign(out.v[i], p[i] * sigmoid(p[i]));
@@ -132,10 +148,9 @@ extern "C" __global__ void convolutionPreGradientPacks(
     const int *owners, const int *starts, int rows, int channels, int taps) {
   beginKernel();
   walkPreactivations(
-      x, weight, bias, nullptr, owners, starts, rows, channels,
-      [=](int t, int c, const float *p) {
+      x, dy, weight, bias, nullptr, owners, starts, rows, channels,
+      [=](int t, int c, const float *p, const Pack &g) {
         const i64 at = (i64)t * channels + c;
-        const Pack g = *(const Pack *)(dy + at);
 #pragma unroll
         for (int i = 0; i < LANES; i += 4)
           *(float4 *)(dPre + at + i) = make_float4(
@@ -175,29 +190,39 @@ extern "C" __global__ void convolutionInputGradientPacks(
     w[i][0] = four.x, w[i][1] = four.y, w[i][2] = four.z, w[i][3] = four.w;
   }
   const int first = blockIdx.x * ROWS, last = min(rows, first + ROWS);
-  float4 window[TAPS];  // rows t … t + 3, of whatever segment
+  float4 window[TAPS - 1 + AHEAD];  // rows t … t + 6, of whatever segment
 #pragma unroll
   for (int k = 0; k < TAPS - 1; k++)
-    if (first + k < rows) window[k + 1] = *(const float4 *)(dPre + (i64)(first + k) * channels + c);
-  for (int t = first; t < last; t++) {
+    window[k] = *(const float4 *)(dPre + (i64)min(first + k, rows - 1) * channels + c);
+  for (int t = first; t < last; t += AHEAD) {
+    int end[AHEAD];
 #pragma unroll
-    for (int k = 0; k < TAPS - 1; k++) window[k] = window[k + 1];
-    if (t + TAPS - 1 < rows)
-      window[TAPS - 1] = *(const float4 *)(dPre + (i64)(t + TAPS - 1) * channels + c);
-    const int end = starts[owners[t] + 1];
-    float sum[4] = {};
+    for (int j = 0; j < AHEAD; j++) {
+      const i64 row = min(t + j + TAPS - 1, rows - 1);
+      window[TAPS - 1 + j] = *(const float4 *)(dPre + row * channels + c);
+      end[j] = owners[min(t + j, last - 1)];
+    }
 #pragma unroll
-    for (int k = 0; k < TAPS; k++)
-      if (t + k < end) {
-        const float4 g = window[k];
-        sum[0] += w[0][TAPS - 1 - k] * g.x;
-        sum[1] += w[1][TAPS - 1 - k] * g.y;
-        sum[2] += w[2][TAPS - 1 - k] * g.z;
-        sum[3] += w[3][TAPS - 1 - k] * g.w;
-      }
-    Element *target = dx + (i64)t * channels + c;
+    for (int j = 0; j < AHEAD; j++) end[j] = starts[end[j] + 1];
 #pragma unroll
-    for (int i = 0; i < 4; i++) assign(target[i], sum[i]);
+    for (int j = 0; j < AHEAD; j++) {
+      if (t + j >= last) break;
+      float sum[4] = {};
+#pragma unroll
+      for (int k = 0; k < TAPS; k++)
+        if (t + j + k < end[j]) {
+          const float4 g = window[j + k];
+          sum[0] += w[0][TAPS - 1 - k] * g.x;
+          sum[1] += w[1][TAPS - 1 - k] * g.y;
+          sum[2] += w[2][TAPS - 1 - k] * g.z;
+          sum[3] += w[3][TAPS - 1 - k] * g.w;
+        }
+      Element *target = dx + (i64)(t + j) * channels + c;
+#pragma unroll
+      for (int i = 0; i < 4; i++) assign(target[i], sum[i]);
+    }
+#pragma unroll
+    for (int k = 0; k < TAPS - 1; k++) window[k] = window[k + AHEAD];
   }
 }
 

@@ -1,5 +1,5 @@
-// Layer norm and gated RMS norm, forward and backward. Gradients of
-// parameters are added up per slab of rows, and the slabs by sumRows, so that the order is fixed.
+// Layer norm, forward and backward. Gradients of parameters are added up per slab of rows, and the
+// slabs by sumRows, so that the order is fixed.
 
 // Packs of a row that a lane keeps in registers between passes.
 #define KEPT 12
@@ -106,6 +106,66 @@ extern "C" __global__ void layerNorm(
     assign(y[d], (toFloat(x[d]) - mean) * inverse * weight[d] + bias[d]);
 }
 
+// What a lane keeps of a row for more than one pass over it: packs LANE, LANE + 32, ….
+struct Row {
+  Pack of[KEPT];
+  int packs;
+
+  __device__ __forceinline__ Row(const Element *source, int width) : packs(width / LANES) {
+#pragma unroll
+    for (int k = 0; k < KEPT; k++)
+      if (k * 32 + LANE < packs) of[k] = ((const Pack *)source)[k * 32 + LANE];
+  }
+
+  // Calls body(k, i, column) for each column of this lane, which is of[k].v[i].
+  template <class F>
+  __device__ __forceinline__ void each(F body) const {
+#pragma unroll
+    for (int k = 0; k < KEPT; k++)
+      if (k * 32 + LANE < packs)
+#pragma unroll
+        for (int i = 0; i < LANES; i++) body(k, i, (k * 32 + (int)LANE) * LANES + i);
+  }
+};
+
+// A warp a row, for the widths of layerNormOfWarp; see layerNormGradient. Grid: ⌈T/8⌉, block 256.
+extern "C" __global__ void __launch_bounds__(256) layerNormGradientOfWarp(
+    Element *dx, float *statistics, const Element *dy, const Element *x, const float *weight,
+    int rows, int width, float epsilon) {
+  beginKernel();
+  const i64 row = (i64)blockIdx.x * 8 + threadIdx.x / 32;
+  if (row >= rows) return;
+  Row in(x + row * width, width);
+  const Row above(dy + row * width, width);
+  float sum = 0;
+  in.each([&](int k, int i, int) { sum += toFloat(in.of[k].v[i]); });
+  const float mean = warpSum(sum) / width;
+  sum = 0;
+  in.each([&](int k, int i, int) {
+    const float centred = toFloat(in.of[k].v[i]) - mean;
+    sum += centred * centred;
+  });
+  const float inverse = rsqrtf(warpSum(sum) / width + epsilon);
+  float sumG = 0, sumGX = 0;
+  in.each([&](int k, int i, int column) {
+    const float g = toFloat(above.of[k].v[i]) * weight[column];
+    sumG += g;
+    sumGX += g * (toFloat(in.of[k].v[i]) - mean) * inverse;
+  });
+  sumG = warpSum(sumG) / width;
+  sumGX = warpSum(sumGX) / width;
+  in.each([&](int k, int i, int column) {
+    const float g = toFloat(above.of[k].v[i]) * weight[column];
+    const float normal = (toFloat(in.of[k].v[i]) - mean) * inverse;
+    assign(in.of[k].v[i], inverse * (g - sumG - normal * sumGX));
+    if (i == LANES - 1) ((Pack *)(dx + row * width))[column / LANES] = in.of[k];
+  });
+  if (LANE == 0) {
+    statistics[2 * row] = mean;
+    statistics[2 * row + 1] = inverse;
+  }
+}
+
 // dx [T, D]; statistics float32 [T, 2] ← mean and 1/√(variance + ε) of each row. Grid: T.
 extern "C" __global__ void layerNormGradient(
     Element *dx, float *statistics, const Element *dy, const Element *x, const float *weight,
@@ -158,74 +218,4 @@ extern "C" __global__ void layerNormParameterGradient(
   }
   dWeight[(i64)blockIdx.y * width + d] = weightSum;
   dBias[(i64)blockIdx.y * width + d] = biasSum;
-}
-
-// The row and group of a warp: groups of one row lie side by side. Grid: ⌈T · D / group / 8⌉, block
-// 256.
-__device__ __forceinline__ i64 groupOfWarp() { return (i64)blockIdx.x * 8 + threadIdx.x / 32; }
-
-// y x gate [T, D], weight float32 [D].
-extern "C" __global__ void gatedRMSNorm(
-    Element *y, const Element *x, const Element *gate, const float *weight, i64 count, int width,
-    int group, float epsilon) {
-  beginKernel();
-  if (groupOfWarp() >= count) return;
-  const i64 base = groupOfWarp() * group;
-  weight += base % width;
-  float sum = 0;
-  for (int d = LANE; d < group; d += 32) {
-    float z = toFloat(gate[base + d]), g = toFloat(x[base + d]) * z * sigmoid(z);
-    sum += g * g;
-  }
-  const float inverse = rsqrtf(warpSum(sum) / group + epsilon);
-  for (int d = LANE; d < group; d += 32) {
-    float z = toFloat(gate[base + d]), g = toFloat(x[base + d]) * z * sigmoid(z);
-    assign(y[base + d], g * inverse * weight[d]);
-  }
-}
-
-// dx dGate [T, D]; inverses float32 [T, D / group] ← 1/√(mean(g²) + ε).
-extern "C" __global__ void gatedRMSNormGradient(
-    Element *dx, Element *dGate, float *inverses, const Element *dy, const Element *x,
-    const Element *gate, const float *weight, i64 count, int width, int group, float epsilon) {
-  beginKernel();
-  if (groupOfWarp() >= count) return;
-  const i64 base = groupOfWarp() * group;
-  weight += base % width;
-  float squares = 0, products = 0;
-  for (int d = LANE; d < group; d += 32) {
-    float z = toFloat(gate[base + d]), g = toFloat(x[base + d]) * z * sigmoid(z);
-    squares += g * g;
-    products += toFloat(dy[base + d]) * weight[d] * g;
-  }
-  squares = warpSum(squares);
-  products = warpSum(products);
-  const float inverse = rsqrtf(squares / group + epsilon);
-  const float pull = products * inverse * inverse * inverse / group;
-  for (int d = LANE; d < group; d += 32) {
-    float z = toFloat(gate[base + d]), s = sigmoid(z), v = toFloat(x[base + d]);
-    float g = v * z * s;
-    float dg = toFloat(dy[base + d]) * weight[d] * inverse - g * pull;
-    assign(dx[base + d], dg * z * s);
-    assign(dGate[base + d], dg * v * s * (1.0f + z * (1.0f - s)));
-  }
-  if (LANE == 0) inverses[groupOfWarp()] = inverse;
-}
-
-// Partial sums over a slab of rows: dWeight float32 [slabs, D]. Grid: (⌈D/256⌉, slabs).
-extern "C" __global__ void gatedRMSNormParameterGradient(
-    float *dWeight, const Element *dy, const Element *x, const Element *gate,
-    const float *inverses, int rows, int width, int group, int slab) {
-  beginKernel();
-  const int d = blockIdx.x * blockDim.x + threadIdx.x;
-  if (d >= width) return;
-  const int groups = width / group;
-  float sum = 0;
-  const int end = min(rows, (int)(blockIdx.y + 1) * slab);
-  for (int t = blockIdx.y * slab; t < end; t++) {
-    i64 i = (i64)t * width + d;
-    float z = toFloat(gate[i]);
-    sum += toFloat(dy[i]) * toFloat(x[i]) * z * sigmoid(z) * inverses[(i64)t * groups + d / group];
-  }
-  dWeight[(i64)blockIdx.y * width + d] = sum;
 }

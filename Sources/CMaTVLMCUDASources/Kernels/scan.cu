@@ -9,6 +9,7 @@
 #define LDN (NP + 8)
 #define Q (sizeof(Element) == 2 ? 64 : 32)
 #define THREADS (2 * Q)  // a warp has sixteen rows of the chunk
+#define AHEAD 8          // what a walk asks for together, because it does not depend on the way there
 
 // steps, cumulative float32 [T, H] ← Δ = softplus(dt + bias), and the sum of −exp(aLog) Δ from the
 // first row of the chunk to this one. Grid: (⌈H/128⌉, C).
@@ -22,12 +23,20 @@ extern "C" __global__ void scanSteps(
   const int end = min(chunk.end, chunk.first + Q);
   const float a = -expf(aLog[head]);
   float sum = 0;
-  for (int t = chunk.first; t < end; t++) {
-    const i64 i = (i64)t * heads + head;
-    const float step = softplus(toFloat(dt[i]) + bias[head]);
-    sum += a * step;
-    steps[i] = step;
-    cumulative[i] = sum;
+  for (int first = chunk.first; first < end; first += AHEAD) {
+    float step[AHEAD];
+#pragma unroll
+    for (int j = 0; j < AHEAD; j++)
+      step[j] = toFloat(dt[(i64)min(first + j, end - 1) * heads + head]);
+#pragma unroll
+    for (int j = 0; j < AHEAD; j++) {
+      if (first + j >= end) break;
+      const i64 i = (i64)(first + j) * heads + head;
+      const float delta = softplus(step[j] + bias[head]);
+      sum += a * delta;
+      steps[i] = delta;
+      cumulative[i] = sum;
+    }
   }
 }
 
@@ -95,8 +104,6 @@ extern "C" __global__ void __launch_bounds__(THREADS) chunkOuterProducts(
   }
 }
 
-#define AHEAD 8
-
 // Walks each segment's chunks and replaces what each adds by the state that enters it: h ← decay h +
 // added, from the first chunk on, or (`reverse`, for gradients) from the last one back. kept: null
 // or the address of each segment's float32 [H, P, N], read first and replaced by what comes out.
@@ -113,7 +120,6 @@ extern "C" __global__ void passStates(
   const i64 stride = (i64)heads * P * N;
   states += (i64)head * P * N + i;
   for (int first = begin; first < end; first += AHEAD) {
-    // What does not depend on h is asked for together.
     float added[AHEAD], decay[AHEAD];
 #pragma unroll
     for (int j = 0; j < AHEAD; j++) {

@@ -161,6 +161,44 @@ __device__ __forceinline__ void targetGradients(
   }
 }
 
+struct ScalarSums { float bias, aLog; };
+
+// One warp: dΔt of the chunk's rows (`stride` apart) out of the gradients of Δ and of cs, and their
+// sums. Every cs from t on holds a_t, so its gradient is a sum over what comes later, with `atEnd`
+// for what leaves the chunk.
+__device__ __forceinline__ ScalarSums scalarGradients(
+    const Shared &s, Element *dDt, const Element *dt, int stride, float bias, float a,
+    float atEnd, int count) {
+  constexpr int EACH = Q / 32;  // rows of a lane
+  float later[EACH], own = 0;
+#pragma unroll
+  for (int j = EACH - 1; j >= 0; j--) {
+    const int row = LANE * EACH + j;
+    own += row < count ? s.dDecay[row] : 0.0f;
+    later[j] = own;
+  }
+  float fromHere = own;
+#pragma unroll
+  for (int d = 1; d < 32; d *= 2) {
+    const float other = __shfl_down_sync(0xffffffffu, fromHere, d);
+    if (LANE + d < 32) fromHere += other;
+  }
+  const float next = __shfl_down_sync(0xffffffffu, fromHere, 1);
+  const float rest = atEnd + (LANE < 31 ? next : 0.0f);
+  ScalarSums sums = {};
+#pragma unroll
+  for (int j = 0; j < EACH; j++) {
+    const int row = LANE * EACH + j;
+    if (row >= count) break;
+    const float decay = rest + later[j];
+    const float raw = (s.dStep[row] + a * decay) * sigmoid(toFloat(dt[(i64)row * stride]) + bias);
+    assign(dDt[(i64)row * stride], raw);
+    sums.bias += raw;
+    sums.aLog += s.step[row] * decay;
+  }
+  return {warpSum(sums.bias), warpSum(sums.aLog) * a};
+}
+
 // dx [T, G·P], db [T, G·N], dc [T, H·N], dDt [T, H]; the parts of this chunk in the gradients of
 // dt's bias, aLog and d, float32 [C, H] each. entering, leaving float32 [C, H, P, N]: H and R.
 // A block has one group and walks over its heads. Grid: (C, G).
@@ -210,21 +248,15 @@ extern "C" __global__ void __launch_bounds__(THREADS) chunkGradients(
       dDirect += toFloat(s.x[i / PP * LDP + i % PP]) * toFloat(s.dy[i / PP * LDP + i % PP]);
     dDirect = blockSum(dDirect);
     const float atEnd = blockSum(carried) + expf(s.decay[Q - 1]) * blockSum(overlap);
-    if (threadIdx.x == 0) {
-      const float a = -expf(aLog[head]);
-      float later = atEnd, sumBias = 0, sumA = 0;
-      for (int i = count - 1; i >= 0; i--) {
-        const i64 at = (first + i) * heads + head;
-        later += s.dDecay[i];  // the gradient of a_t: of every cs from t on
-        sumA += s.step[i] * later;
-        const float raw = (s.dStep[i] + a * later) * sigmoid(toFloat(dt[at]) + bias[head]);
-        sumBias += raw;
-        assign(dDt[at], raw);
+    if (threadIdx.x < 32) {
+      const i64 at = first * heads + head, part = (i64)blockIdx.x * heads + head;
+      const ScalarSums sums = scalarGradients(
+          s, dDt + at, dt + at, heads, bias[head], -expf(aLog[head]), atEnd, count);
+      if (LANE == 0) {
+        dBias[part] = sums.bias;
+        dALog[part] = sums.aLog;
+        dD[part] = dDirect;
       }
-      const i64 part = (i64)blockIdx.x * heads + head;
-      dBias[part] = sumBias;
-      dALog[part] = sumA * a;
-      dD[part] = dDirect;
     }
   }
   for (int e = 0; e < 4; e++) {

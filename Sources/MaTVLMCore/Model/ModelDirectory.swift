@@ -108,6 +108,8 @@ extension VisionLanguageModel {
     }
     try writeTokenizer(into: folder)
     try Checkpoint.write(tensors(as: type), to: folder)
+    // A device that failed meanwhile gave no numbers.
+    try device.check()
   }
 
   private func writeTokenizer(into folder: URL) throws {

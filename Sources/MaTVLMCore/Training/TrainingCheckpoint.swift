@@ -45,6 +45,8 @@ struct TrainingCheckpoint: Codable {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
     try AtomicFile.write(try encoder.encode(state), to: folder.appending(path: stateName))
+    // A device that failed meanwhile gave no numbers.
+    try trainer.student.device.check()
     try FolderManifest.write(in: folder)
   }
 

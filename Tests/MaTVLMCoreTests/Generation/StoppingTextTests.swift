@@ -1,4 +1,5 @@
 import MaTVLMCore
+import MaTVLMTestSupport
 import Testing
 
 @Suite("Stop texts")

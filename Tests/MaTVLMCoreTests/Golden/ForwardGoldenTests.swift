@@ -1,75 +1,42 @@
 import MaTVLMCore
-import MaTVLMTensor
 import MaTVLMTestSupport
 import Testing
 
+/// What `body` finds different from PyTorch on a processor's kernels.
+func goldenFailures(
+  _ variant: CPUVariant, _ body: (inout GoldenComparison) throws -> Void
+) throws -> [String] {
+  var comparison = try GoldenComparison(variant.device, .processor)
+  try body(&comparison)
+  #expect(comparison.count > 0)
+  return comparison.failures
+}
+
 @Suite("Teacher and student, forward, against PyTorch")
 struct ForwardGoldenTests {
-  private static let relativeL2 = 1e-5
-  private let golden: GoldenTensors
-  private let cases: GoldenCases
-
-  init() throws {
-    golden = try Golden.tensors("forward.safetensors")
-    cases = try .read()
-  }
-
-  private func pictures(_ sample: GoldenCases.Sample) throws -> [RGBImage] {
-    try sample.image.map { [try GoldenModels.resizedPicture($0)] } ?? []
-  }
-
   @Test("connector rows of a whole model", arguments: CPUVariant.all, ["a.png", "c.jpg"])
   func imageRows(_ variant: CPUVariant, _ name: String) throws {
-    let teacher = try GoldenModels.load("teacher", on: variant.device)
-    let rows = teacher.imageRows([try GoldenModels.resizedPicture(name)])
-    let expected = try golden.tensor("vision.\(name).connected")
-    #expect(mismatch(rows, expected, relativeL2: Self.relativeL2) == nil)
+    #expect(try goldenFailures(variant) { try $0.compareImageRows(name) } == [])
   }
 
   @Test("spliced rows and every hidden state of the teacher", arguments: CPUVariant.all, 0..<4)
   func hiddenStates(_ variant: CPUVariant, _ index: Int) throws {
-    let teacher = try GoldenModels.load("teacher", on: variant.device)
-    let batch = try GoldenModels.batch([cases.samples[index]], for: teacher)
-    let images = batch.pictures.isEmpty ? nil : teacher.imageRows(batch.pictures)
-    var x = batch.spliced.rows(teacher.decoder.embedding, images: images)
-    let layout = SequenceLayout(batch.spliced.segments, on: variant.device)
-    func check(_ x: Tensor, _ name: String) throws {
-      let expected = try golden.tensor("sample\(index).\(name)")
-      #expect(mismatch(x, expected, relativeL2: Self.relativeL2) == nil, "\(name)")
-    }
-    try check(x, "rows")
-    for (layer, block) in teacher.decoder.blocks.enumerated() {
-      try check(x, "teacher.hidden\(layer)")
-      x = block(x, layout)
-    }
-    // PyTorch's last hidden state is the one after the final norm.
-    try check(teacher.decoder.finalNorm(x), "teacher.hidden\(teacher.decoder.blocks.count)")
+    #expect(try goldenFailures(variant) { try $0.compareHiddenStates(index) } == [])
   }
 
-  @Test(
-    "logits", arguments: CPUVariant.all, ["teacher"] + GoldenModels.students)
+  @Test("logits", arguments: CPUVariant.all, ["teacher"] + GoldenModels.students)
   func logits(_ variant: CPUVariant, _ folder: String) throws {
-    let model = try GoldenModels.load(folder, on: variant.device)
-    let who = folder == "teacher" ? "teacher" : "student"
-    for (index, sample) in cases.samples.prefix(4).enumerated() {
-      let logits = model.logits([sample.ids], pictures: try pictures(sample))
-      let expected = try golden.tensor("sample\(index).\(who).logits")
-      #expect(mismatch(logits, expected, relativeL2: Self.relativeL2) == nil, "\(index)")
-    }
+    #expect(try goldenFailures(variant) { try $0.compareLogits(folder) } == [])
   }
 
   @Test("logits of packed sequences are those of each alone", arguments: CPUVariant.all)
   func packed(_ variant: CPUVariant) throws {
-    let student = try GoldenModels.load("student", on: variant.device)
-    let samples = Array(cases.samples.prefix(4))
-    let logits = student.logits(
-      samples.map(\.ids), pictures: try samples.flatMap(pictures))
-    let expected = try samples.indices.flatMap { try golden.values("sample\($0).student.logits") }
-    #expect(mismatch(logits.array(), expected, relativeL2: Self.relativeL2) == nil)
+    #expect(try goldenFailures(variant) { try $0.comparePackedLogits() } == [])
   }
 
   @Test("ids and labels of the golden data are PyTorch's")
   func prompts() throws {
+    let cases = try GoldenCases.read()
     let (teacher, data) = (try GoldenModels.load("teacher"), try GoldenModels.data())
     #expect(data.count == cases.samples.count)
     for (index, sample) in cases.samples.enumerated() {

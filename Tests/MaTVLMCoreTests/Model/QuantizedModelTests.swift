@@ -37,6 +37,16 @@ struct QuantizedModelTests {
     #expect(try logits(model) != exact)
   }
 
+  @Test("products with codes are those with the numbers that they stand for")
+  func products() throws {
+    // Rows are rounded to 8 bits on the processor, by 1 % in each product.
+    let bounds = GoldenBounds(
+      rows: 0.05, losses: 0, gradients: 0, trajectory: 0, hasExactAnswers: false)
+    var comparison = try GoldenComparison(.cpu, bounds)
+    for code in Quantization.Code.allCases { try comparison.compareQuantized(Quantization(code)) }
+    #expect(comparison.failures == [] && comparison.count > 4)
+  }
+
   @Test("a quantised folder loads by itself, bit for bit", arguments: quantizations)
   func saving(_ quantization: Quantization) throws {
     let folder = try TemporaryFolder()

@@ -1,4 +1,5 @@
 import MaTVLMCore
+import MaTVLMTestSupport
 
 /// Golden samples in some order, some of them replaced by broken ones.
 struct GoldenSamples: TrainingData {

@@ -32,6 +32,11 @@ struct CaseInputs {
     guardedTensor(normal(shape.count, mean, deviation), shape, .float32)
   }
 
+  /// Normal numbers of any type.
+  mutating func numbers(_ shape: Shape, _ dtype: DType) -> Tensor {
+    guardedTensor(normal(shape.count, 0, 1), shape, dtype)
+  }
+
   /// A matrix of normal numbers that keeps the size of what it is multiplied with.
   mutating func matrix(_ outputs: Int, _ inputs: Int, _ dtype: DType = .float32) -> Tensor {
     let deviation = 1 / Double(max(1, inputs)).squareRoot()

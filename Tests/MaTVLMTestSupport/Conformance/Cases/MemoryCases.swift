@@ -10,7 +10,7 @@ extension OperationCase {
           .stored("none", inputs.backend.zeros([0, 5], dtype), dtype),
         ]
       }
-    } + conversions + unpacking + [offsets] + DType.elementTypes.map(adopted)
+    } + conversions + unpacking + rounding + [offsets] + DType.elementTypes.map(adopted)
 
   /// Ties, the largest numbers, numbers below the smallest normal one, signed zeros.
   private static let awkwardNumbers: [Double] = {
@@ -53,6 +53,27 @@ extension OperationCase {
           .float32(
             "copy", inputs.backend.convert(inputs.backend.convert(x, to: x.dtype), to: .float32)),
         ]
+      }
+    }
+  }
+
+  /// Devices may choose scales in other ways, and then their codes differ by one step.
+  private static var rounding: [OperationCase] {
+    Quantization.cases.flatMap { quantization in
+      DType.floatingPointTypes.map { source in
+        OperationCase(
+          "convert \(source) to \(quantization)",
+          CaseTolerance(
+            float32: quantization.code == .int8 ? 0.01 : 0.25, narrowRoundings: 0,
+            reason:
+              "two roundings to steps of 1/127 or 1/7 of the largest of a group of normal numbers"
+          ), isQuantized: true
+        ) { inputs in
+          let x = inputs.numbers([21, 300], source)
+          let backend = inputs.backend
+          let rounded = backend.convert(x, to: .quantized(quantization))
+          return [.float32("y", backend.convert(rounded, to: .float32))]
+        }
       }
     }
   }

@@ -2,7 +2,8 @@ import MaTVLMTensor
 
 extension OperationCase {
   static let products: [OperationCase] =
-    weighted + quantized + quantizedTogether + weightGradients + [patches] + together
+    weighted + quantized + quantizedTogether + quantizedSums + weightGradients + [patches]
+    + together
 
   private struct Extent {
     let rows, inputs, outputs: Int
@@ -76,6 +77,28 @@ extension OperationCase {
         return inputs.backend.linear(x, layers).enumerated().map {
           .activation("product \($0)", $1)
         }
+      }
+    }
+  }
+
+  /// Terms that are quantised in one way, in two, or not at all, and more of them than go at once.
+  private static let quantizedSums = [1, 3, 9, 20, 40].flatMap { rows in
+    [
+      [DType.quantized(Quantization(.int8)), .quantized(Quantization(.int8))],
+      [.quantized(Quantization(.int4)), .bfloat16, .quantized(Quantization(.int8))],
+      Array(repeating: .quantized(Quantization(.int4, group: 256)), count: 6),
+    ].map { types in
+      OperationCase("addLinear of \(rows) rows: \(types)", .roundedRows, isQuantized: true) {
+        inputs in
+        let stream = inputs.activations([rows, 67])
+        let terms = types.enumerated().map { index, type in
+          let width = 96 + 257 * index
+          return LinearTerm(
+            inputs.activations([rows, width]),
+            Projection(
+              weight: inputs.matrix(67, width, type), bias: index == 1 ? nil : inputs.vector([67])))
+        }
+        return [.activation("y", inputs.backend.addLinear(stream, terms))]
       }
     }
   }

@@ -2,12 +2,12 @@ import MaTVLMCore
 import MaTVLMTensor
 
 /// A distillation of the golden student by the golden teacher, and what it reported.
-struct GoldenRun {
-  private(set) var trainer: Trainer
-  private(set) var events: [TrainingEvent] = []
+package struct GoldenRun {
+  package private(set) var trainer: Trainer
+  package private(set) var events: [TrainingEvent] = []
 
   /// - Parameter prepare: changes the student before it is trained.
-  init(
+  package init(
     _ configuration: TrainingConfiguration, _ objective: DistillationObjective = .init(),
     data: (any TrainingData)? = nil, heldOut: (any TrainingData)? = nil, on device: Device = .cpu,
     prepare: (VisionLanguageModel) -> Void = { _ in }
@@ -20,7 +20,7 @@ struct GoldenRun {
   }
 
   /// The same in stages.
-  init(
+  package init(
     stages: [TrainingStage], _ configuration: TrainingConfiguration,
     heldOut: (any TrainingData)? = nil, prepare: (VisionLanguageModel) -> Void = { _ in }
   ) throws {
@@ -32,40 +32,40 @@ struct GoldenRun {
   }
 
   /// Runs to the end; events up to an error stay.
-  mutating func run() throws {
+  package mutating func run() throws {
     var events: [TrainingEvent] = []
     defer { self.events = events }
     try trainer.run { events.append($0) }
   }
 
   /// Makes so many updates.
-  mutating func advance(_ updates: Int) throws {
+  package mutating func advance(_ updates: Int) throws {
     for _ in 0..<updates { try trainer.advance { events.append($0) } }
   }
 
   /// Goes on from the newest usable checkpoint.
-  mutating func restore(
+  package mutating func restore(
     from series: CheckpointSeries, damaged: (any Error) -> Void = { _ in }
   ) throws -> [String: Int]? {
     try series.restoreNewest(into: &trainer, damaged: damaged)
   }
 
-  var updates: [TrainingUpdate] {
+  package var updates: [TrainingUpdate] {
     events.compactMap { if case .update(let update) = $0 { update } else { nil } }
   }
 
-  var skipped: [SampleError] {
+  package var skipped: [SampleError] {
     events.compactMap { if case .skipped(let error) = $0 { error } else { nil } }
   }
 
-  var evaluations: [(step: Int, losses: LossMeans)] {
+  package var evaluations: [(step: Int, losses: LossMeans)] {
     events.compactMap { event in
       if case .evaluation(let step, let losses) = event { (step, losses) } else { nil }
     }
   }
 
   /// The bits of every trained parameter.
-  var bits: [String: [UInt32]] {
+  package var bits: [String: [UInt32]] {
     Dictionary(
       uniqueKeysWithValues: trainer.trainedParameters.map {
         ($0.name, $0.value.array().map(\.bitPattern))

@@ -1,0 +1,62 @@
+import MaTVLMCUDA
+import MaTVLMCore
+import MaTVLMTensor
+
+/// Products and decoding with weights in 8 and 4 bits, beside what memory allows.
+func measureQuantized(_ context: CheckContext) throws -> Bool {
+  let device = try context.device(.bfloat16)
+  let benchmark = InferenceBenchmark(
+    try .random(ModelSizes(), matrices: .quantized(Quantization(.int8)), on: device))
+  let bandwidth = benchmark.memoryBandwidth()
+  report("memory", "\(fixed(bandwidth / 1e12)) TB/s")
+  try measureDecoding(benchmark, "int8", bandwidth, context)
+  let narrow = InferenceBenchmark(
+    try .random(ModelSizes(), matrices: .quantized(Quantization(.int4)), on: device))
+  try measureDecoding(narrow, "int4", bandwidth, context)
+  try device.check()
+  for code in Quantization.Code.allCases {
+    try measureProducts(Quantization(code), device, bandwidth, context)
+  }
+  return true
+}
+
+private func measureDecoding(
+  _ benchmark: InferenceBenchmark, _ name: String, _ bandwidth: Double, _ context: CheckContext
+) throws {
+  for length in [512, 16384] {
+    let result = benchmark.decode(context: length, tokens: 64, bandwidth: bandwidth)
+    let part = "\(fixed(100 * result.fractionOfLimit, 1)) %"
+    report(
+      "decode teacher \(name), context \(length)", "\(fixed(result.tokensPerSecond, 1)) tokens/s",
+      "\(part) of the memory limit")
+    context.table.add(
+      "quantized", "decode teacher \(name), context \(length)",
+      "\(fixed(result.tokensPerSecond, 1)) tokens/s",
+      "memory allows \(fixed(result.memoryLimit, 0)): \(part)", .measured)
+  }
+}
+
+/// Rates of products of few rows and of many.
+private func measureProducts(
+  _ quantization: Quantization, _ device: Device, _ bandwidth: Double, _ context: CheckContext
+) throws {
+  let type = DType.quantized(quantization)
+  let backend = device.backend
+  for (outputs, inputs) in [(10240, 2560), (2560, 10240), (51200, 2560)] {
+    let bytes = Double(type.byteCount(of: [outputs, inputs]))
+    let source = random([outputs, inputs], .bfloat16, device)
+    // Enough copies that weights come from memory, not from the second-level cache.
+    let weights = (0..<max(1, Int(400e6 / bytes))).map { _ in backend.convert(source, to: type) }
+    for rows in [1, 4, 16, 32, 33, 4096] where rows < 4096 || outputs < 51200 {
+      let x = random([rows, inputs], .bfloat16, device)
+      let seconds =
+        try medianSeconds(on: device) {
+          for weight in weights { _ = backend.linear(x, weight, nil) }
+        } / Double(weights.count)
+      let rate = bytes / seconds
+      report(
+        "\(quantization.code) \(rows) x \(inputs) -> \(outputs)", "\(fixed(seconds * 1e6, 1)) us",
+        "\(fixed(rate / 1e12)) TB/s", "\(fixed(100 * rate / bandwidth, 1)) % of memory")
+    }
+  }
+}
