@@ -13,6 +13,9 @@ let package = Package(
     .library(name: "MaTVLMCore", targets: ["MaTVLMCore"]),
     .executable(name: "matvlm", targets: ["matvlm"]),
   ],
+  traits: [
+    .trait(name: "MPI", description: "Training by several processes, over Open MPI.")
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
@@ -23,6 +26,11 @@ let package = Package(
     system("CLAPACKE", pkgConfig: "lapacke", apt: "liblapacke-dev", brew: "lapack"),
     system("CJPEG", pkgConfig: "libjpeg", apt: "libjpeg-dev", brew: "jpeg-turbo"),
     system("CPNG", pkgConfig: "libpng", apt: "libpng-dev", brew: "libpng"),
+    system("COpenMPI", pkgConfig: "ompi-c", apt: "libopenmpi-dev", brew: "open-mpi"),
+    .target(
+      name: "CMPIShim",
+      dependencies: [.target(name: "COpenMPI", condition: .when(traits: ["MPI"]))],
+      cSettings: [.define("MATVLM_MPI", .when(traits: ["MPI"]))]),
     .target(name: "CImageCodecs", dependencies: ["CJPEG", "CPNG"]),
     .target(name: "CMaTVLMKernels"),
 
@@ -38,6 +46,7 @@ let package = Package(
     .target(name: "MaTVLMDistillation", dependencies: ["MaTVLMTensor"]),
     .target(name: "CMaTVLMCUDASources", exclude: ["Kernels"]),
     .target(name: "MaTVLMCUDA", dependencies: ["CMaTVLMCUDASources", "MaTVLMTensor"]),
+    .target(name: "MaTVLMMPI", dependencies: ["CMPIShim", "MaTVLMTensor"]),
     .target(
       name: "MaTVLMShapes", dependencies: ["MaTVLMImages"],
       resources: [.copy("Resources/teacher")]),
@@ -52,7 +61,7 @@ let package = Package(
     .executableTarget(
       name: "matvlm",
       dependencies: [
-        "MaTVLMCore", "MaTVLMCUDA",
+        "MaTVLMCore", "MaTVLMCUDA", "MaTVLMMPI",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Yams", package: "Yams"),
       ]),

@@ -44,7 +44,7 @@ public struct DistillationObjective: Codable, Sendable, Hashable {
 }
 
 /// What one group of sequences lost: sums over its sequences, unweighted.
-public struct LossSums: Sendable, Hashable {
+public struct LossSums: Sendable, Hashable, Codable {
   public var layer: Double = 0
   public var logits: Double = 0
   public var labels: Double = 0

@@ -49,7 +49,7 @@ struct BenchDistill: ParsableCommand {
   }
 
   func run() throws {
-    let device = try machine.open()
+    let (device, ranks) = try machine.openTogether()
     var sizes = ModelSizes()
     (sizes.hidden, sizes.intermediate) = (hidden, 4 * hidden)
     (sizes.layers, sizes.heads) = (layers, heads)
@@ -59,7 +59,8 @@ struct BenchDistill: ParsableCommand {
     (sizes.vision.hidden, sizes.vision.intermediate, sizes.vision.layers) = (16, 16, 1)
     sizes.vision.heads = 1
     let benchmark = try DistillationBenchmark(
-      sizes, every: every, sequences: batch, length: length, on: device)
-    try StandardOutput.print(benchmark.run(repeats: repeats).jsonText())
+      sizes, every: every, sequences: batch, length: length, on: device, among: ranks)
+    let result = try benchmark.run(repeats: repeats)
+    if ranks.rank == 0 { try StandardOutput.print(result.jsonText()) }
   }
 }

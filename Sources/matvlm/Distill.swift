@@ -67,8 +67,8 @@ struct Distill: ParsableCommand {
 
   func run() throws {
     let objective = try objective.objective()
-    let device = try machine.open()
-    try output.check(for: checkpoints)
+    let (device, ranks) = try machine.openTogether()
+    try output.check(for: checkpoints, among: ranks)
     let source = try DistillationData(data: data, imageFolder: imageFolder, heldOut: heldOut)
     let run = try configuration(source)
     let stages = try declaredStages(source)
@@ -86,7 +86,7 @@ struct Distill: ParsableCommand {
     var settings = settings(run, objective, layers: student.decoder.mambaLayers)
     settings.set(stages, of: run)
     var session = TrainingSession(
-      trainer, output, checkpoints, hasEvents: training.tensorboard, settings)
+      trainer, among: ranks, output, checkpoints, hasEvents: training.tensorboard, settings)
     // Its pictures are read while the run goes on.
     try withExtendedLifetime(source) { try session.run() }
   }

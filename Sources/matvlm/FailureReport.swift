@@ -11,9 +11,12 @@ struct FailureReport {
   init(_ error: any Error) { self.error = error }
 
   func exit() -> Never {
-    guard let code else { Matvlm.exit(withError: error) }  // help, version, wrong command lines
-    StandardError.print("matvlm: \(message)")
-    Foundation.exit(code)
+    let ending = Ranks.fail(code ?? Matvlm.exitCode(for: error).rawValue)
+    guard ending.isSpeaker else { Foundation.exit(ending.code) }
+    guard code != nil else { Matvlm.exit(withError: error) }  // help, version, wrong command lines
+    StandardError.writeAnyway("matvlm: \(ending.isAlone ? Ranks.name : "")\(message)\n")
+    if ending.isAlone { Ranks.abort(ending.code) }
+    Foundation.exit(ending.code)
   }
 
   /// Whether another input can make it good: what does not end a conversation.
@@ -38,6 +41,9 @@ struct FailureReport {
     case is UnaskedQuestions: EX_DATAERR
     case is OutputError, is ShapeError: EX_CANTCREAT
     case let error as Interruption: error.exitCode
+    case CommunicatorError.tooManyRanks: EX_USAGE
+    case CommunicatorError.disagreement: EX_DATAERR
+    case is CommunicatorError: EXIT_FAILURE
     case is TrainingError, is CUDAError: EXIT_FAILURE
     case is CocoaError: EX_CANTCREAT
     default: nil

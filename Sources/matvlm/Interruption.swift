@@ -2,7 +2,8 @@ import Foundation
 import Synchronization
 
 /// Ctrl-C, or a batch system that wants the machine back: the run finishes its update, saves, and
-/// ends. The second time the program ends at once.
+/// ends. The second time the program ends at once. `mpirun` passes SIGUSR1 on to all ranks, and gives
+/// them a second after the other signals.
 struct Interruption: Error, CustomStringConvertible {
   let signal: Int32
   let description: String
@@ -13,14 +14,16 @@ struct Interruption: Error, CustomStringConvertible {
   /// Takes the signals from now on.
   static func watch() {
     _ = received.load(ordering: .relaxed)  // made here, not in the handler
+    isSpoken.store(!Ranks.isOther, ordering: .relaxed)
     // Whoever started the program may have left them blocked.
     var taken = sigset_t()
     sigemptyset(&taken)
-    for number in [SIGINT, SIGTERM] {
+    for number in [SIGINT, SIGTERM, SIGUSR1] {
       sigaddset(&taken, number)
       Foundation.signal(number) { number in
         received.store(number, ordering: .relaxed)
         Foundation.signal(number, SIG_DFL)
+        guard isSpoken.load(ordering: .relaxed) else { return }
         let text: StaticString = "\nfinishing the update, then saving; once more ends at once\n"
         _ = write(STDERR_FILENO, text.utf8Start, text.utf8CodeUnitCount)
       }
@@ -36,3 +39,4 @@ struct Interruption: Error, CustomStringConvertible {
 }
 
 private let received = Atomic<Int32>(0)
+private let isSpoken = Atomic<Bool>(true)

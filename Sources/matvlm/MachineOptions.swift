@@ -27,15 +27,30 @@ struct MachineOptions: ParsableArguments {
   }
 
   /// Sets the threads, and opens the device.
+  /// - Parameter card: how many cards behind the named one.
   /// - Throws: ``CUDAError`` when there is no card or a library is missing.
-  func open() throws -> Device {
+  func open(card: Int = 0) throws -> Device {
     StandardError.noteDebugBuild()
     if let threads { Device.setProcessorThreads(threads) }
     switch device {
     case .cpu: return .cpu
     case .cuda(let ordinal):
-      return try .cuda(ordinal, precision: precision.type, cudaPath: cudaPath)
+      return try .cuda(ordinal + card, precision: precision.type, cudaPath: cudaPath)
     }
+  }
+
+  /// Joins the processes that were started together, if this is one of several, and opens a device for
+  /// it: its part of the processors, or a card of its own.
+  /// - Throws: as ``open(card:)``; ``CommunicatorError`` when it cannot join.
+  func openTogether() throws -> (Device, any Communicator) {
+    let ranks = try Ranks.join()
+    if threads == nil, ranks.localSize > 1 {
+      let processors = ProcessInfo.processInfo.activeProcessorCount
+      Device.setProcessorThreads(max(1, processors / ranks.localSize))
+    }
+    let device = try open(card: ranks.localRank)
+    guard case .cuda = self.device, ranks.size > 1 else { return (device, ranks) }
+    return (device, try CardCommunicator(ranks, on: device, cudaPath: cudaPath))
   }
 }
 

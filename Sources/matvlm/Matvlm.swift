@@ -28,6 +28,7 @@ struct Matvlm: ParsableCommand {
       let arguments = try ExpandedArguments(Array(CommandLine.arguments.dropFirst()))
       var command = try parseAsRoot(arguments.arguments)
       try command.run()
+      Ranks.leave()
     } catch {
       FailureReport(error).exit()
     }

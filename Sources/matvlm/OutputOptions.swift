@@ -87,6 +87,14 @@ struct OutputOptions: ParsableArguments {
     try checkParent()
   }
 
+  /// The same by rank 0, which is the one that writes.
+  func check(for run: CheckpointOptions, among ranks: any Communicator) throws {
+    _ = try ranks.gather {
+      if ranks.rank == 0 { try check(for: run) }
+      return true
+    }
+  }
+
   private func checkParent() throws {
     let parent = folder.deletingLastPathComponent().path
     guard FileManager.default.fileExists(atPath: parent) else {

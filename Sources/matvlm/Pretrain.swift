@@ -29,8 +29,8 @@ struct Pretrain: ParsableCommand {
     defaults.configuration.learningRate = 1e-3
     defaults.configuration.clip = 1
     let configuration = try training.configuration(defaults, samples: pictures)
-    let device = try machine.open()
-    try output.check(for: checkpoints)
+    let (device, ranks) = try machine.openTogether()
+    try output.check(for: checkpoints, among: ranks)
     let data = ShapeTrainingData(ShapeDataset(split: .train), count: pictures)
     let heldOut = ShapeTrainingData(ShapeDataset(split: .heldOut), count: 256)
     let trainer = Trainer(
@@ -41,7 +41,7 @@ struct Pretrain: ParsableCommand {
     settings.set(configuration)
     settings.set(machine)
     var session = TrainingSession(
-      trainer, output, checkpoints, hasEvents: training.tensorboard, settings)
+      trainer, among: ranks, output, checkpoints, hasEvents: training.tensorboard, settings)
     try session.run(storedAs: .bfloat16)
   }
 }

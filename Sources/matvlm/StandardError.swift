@@ -5,6 +5,13 @@ enum StandardError {
   static func print(_ line: String) { write(line + "\n") }
 
   static func write(_ text: String) {
+    // Of several processes one speaks.
+    guard !Ranks.isOther else { return }
+    writeAnyway(text)
+  }
+
+  /// Also where another process is the one that speaks.
+  static func writeAnyway(_ text: String) {
     // Nobody is left to tell when standard error is closed.
     try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
   }

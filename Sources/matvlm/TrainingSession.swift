@@ -5,6 +5,7 @@ import MaTVLMCore
 /// folder, and at the end the model. A run that fails before its first checkpoint leaves nothing.
 struct TrainingSession {
   private var trainer: Trainer
+  private let ranks: any Communicator
   private let output: OutputOptions
   private let checkpoints: CheckpointOptions
   private let hasEvents: Bool
@@ -12,13 +13,14 @@ struct TrainingSession {
   private var steps: Int { trainer.steps }
 
   /// - Parameters:
+  ///   - ranks: the processes that make the run together; rank 0 shows and keeps it.
   ///   - hasEvents: whether TensorBoard is to read along.
   ///   - settings: what repeats the run.
   init(
-    _ trainer: Trainer, _ output: OutputOptions, _ checkpoints: CheckpointOptions,
-    hasEvents: Bool, _ settings: EffectiveSettings
+    _ trainer: Trainer, among ranks: any Communicator, _ output: OutputOptions,
+    _ checkpoints: CheckpointOptions, hasEvents: Bool, _ settings: EffectiveSettings
   ) {
-    self.trainer = trainer
+    (self.trainer, self.ranks) = (trainer, ranks)
     (self.output, self.checkpoints, self.hasEvents) = (output, checkpoints, hasEvents)
     self.settings = settings
     self.settings.set(checkpoints)
@@ -27,8 +29,17 @@ struct TrainingSession {
 
   /// - Parameter storedAs: how tensors are written; nil: as the teacher's.
   mutating func run(storedAs type: DType? = nil) throws {
-    let folder = try RunFolder(output, checkpoints, identity: trainer.identity())
-    if folder.start == .complete {
+    let identity = try trainer.join(ranks)
+    var folder: RunFolder?
+    let isComplete = try ranks.gather {
+      if ranks.rank == 0 { folder = try RunFolder(output, checkpoints, identity: identity) }
+      return folder?.start == .complete
+    }[0]
+    guard let folder else {
+      if !isComplete { try train(in: nil) }
+      return
+    }
+    if isComplete {
       StandardError.print("\(output.output): the run had finished; clearing up after it")
     } else {
       do {
@@ -43,30 +54,55 @@ struct TrainingSession {
     try StandardOutput.print(output.output)
   }
 
-  private mutating func train(in folder: RunFolder) throws {
+  /// - Parameter folder: nil on a rank that only computes.
+  private mutating func train(in folder: RunFolder?) throws {
     Interruption.watch()
-    let logs = try goOn(from: folder.series)
-    try settings.write(into: folder.url)
-    let log = try TrainingLog(
-      in: folder.url, continuing: logs, events: hasEvents, hasStages: trainer.hasStages)
+    let log = try folder.map { try begin(in: $0) }
+    try trainer.takePlaceOfFirstRank()
     var progress = ProgressPrinter(steps: steps, after: trainer.position.step)
     var schedule = checkpoints.schedule
     while !trainer.isFinished {
       try trainer.advance { event in
         progress.show(event)
-        try log.append(event)
+        try log?.append(event)
       }
-      let (step, signal) = (trainer.position.step, Interruption.pending)
       if trainer.isFinished { break }
-      if signal != nil || schedule.isDue(after: step) || trainer.position.best?.step == step {
-        try folder.series.save(trainer, logs: log.synchronize())
+      let (isDue, signal) = try pause(schedule)
+      if isDue {
+        try trainer.checkAgreement()
+        if let folder, let log { try folder.series.save(trainer, logs: log.synchronize()) }
         schedule.saved()
       }
       if let signal {
-        throw Interruption(signal: signal, description: "stopped after update \(step)")
+        throw Interruption(
+          signal: signal, description: "stopped after update \(trainer.position.step)")
       }
     }
-    _ = try log.synchronize()
+    try trainer.checkAgreement()
+    _ = try log?.synchronize()
+  }
+
+  private mutating func begin(in folder: RunFolder) throws -> TrainingLog {
+    let logs = try goOn(from: folder.series)
+    try settings.write(into: folder.url)
+    return try TrainingLog(
+      in: folder.url, continuing: logs, events: hasEvents, hasStages: trainer.hasStages)
+  }
+
+  /// Whether it is time to save, by rank 0's clock, and the signal that came to any rank.
+  private func pause(_ schedule: CheckpointSchedule) throws -> (isDue: Bool, signal: Int32?) {
+    struct Pause: Codable {
+      let isDue: Bool
+      let signal: Int32?
+    }
+    let step = trainer.position.step
+    let pauses = try ranks.gather {
+      Pause(
+        isDue: schedule.isDue(after: step) || trainer.position.best?.step == step,
+        signal: Interruption.pending)
+    }
+    let signal = pauses.lazy.compactMap(\.signal).first
+    return (pauses[0].isDue || signal != nil, signal)
   }
 
   /// Puts the trainer where the unfinished run was.

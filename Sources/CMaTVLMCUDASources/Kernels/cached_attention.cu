@@ -6,8 +6,7 @@
 // at the first, and every warp has a softmax of its own until the end. A block has neighbouring
 // heads of the same keys, one after the other among its warps: memory is read in longer stretches.
 
-#define MOST_WARPS 16
-#define WARPS ((int)blockDim.x / 32)
+#define WARPS 16
 #define HEADS_AT_ONCE 4  // most heads of a block
 #define PACKS ((HEAD_WIDTH + LANES - 1) / LANES)  // lanes that share a key
 #define SIDE_BY_SIDE (32 / PACKS)                 // keys that a warp loads at once
@@ -26,30 +25,6 @@ struct NewRows {
   const float *table;    // [positions, rotary]
   i64 rotary;
 };
-
-__device__ __forceinline__ uint4 loadColumns(const Element *row, int column) {
-  if (HEAD_WIDTH % LANES == 0) return loadOnce((const uint4 *)(row + column));
-  Pack p;
-#pragma unroll
-  for (int i = 0; i < LANES; i++)
-    p.v[i] = column + i < HEAD_WIDTH ? row[column + i] : element(0.0f);
-  return *(const uint4 *)&p;
-}
-
-__device__ __forceinline__ void storeColumns(Element *row, int column, const uint4 &pack) {
-  const Pack &p = *(const Pack *)&pack;
-#pragma unroll
-  for (int i = 0; i < LANES; i++)
-    if (column + i < HEAD_WIDTH) row[column + i] = p.v[i];
-}
-
-// Column i of a pack.
-__device__ __forceinline__ float column(const uint4 &pack, int i) {
-  const u32 words[4] = {pack.x, pack.y, pack.z, pack.w};
-  if (sizeof(Element) == 4) return __uint_as_float(words[i]);
-  const u32 pair = words[i / 2];  // each bfloat16 is the upper half of a float
-  return __uint_as_float(i % 2 ? pair & 0xffff0000u : pair << 16);
-}
 
 // Column d of a head's row, rotated by `angles` (half-split pairs) and rounded as `rotate` does.
 __device__ __forceinline__ float rotated(
@@ -72,11 +47,11 @@ __device__ __forceinline__ void loadRotated(
     // Whole packs are rotated or not and have their pairs in one pack, so all loads go at once.
     const bool turns = angles && start < rotary, isFirst = start < half;
     const int pair = isFirst ? start : start - half;
-    const uint4 own = loadColumns(row, start);
+    const uint4 own = loadColumns<HEAD_WIDTH>(row, start);
     uint4 other = own;
     float4 c[LANES / 4], s[LANES / 4];
     if (turns) {
-      other = loadColumns(row, isFirst ? start + half : pair);
+      other = loadColumns<HEAD_WIDTH>(row, isFirst ? start + half : pair);
 #pragma unroll
       for (int i = 0; i < LANES / 4; i++) {
         c[i] = *(const float4 *)(angles + pair + 4 * i);
@@ -115,8 +90,8 @@ __device__ __forceinline__ void fetch(
   fetched.begin = begin, fetched.end = end;
 #pragma unroll
   for (int u = 0; u < DEPTH; u++) {
-    fetched.keys[u] = loadColumns(k + fetched.row(u) * stride, column);
-    fetched.values[u] = loadColumns(v + fetched.row(u) * stride, column);
+    fetched.keys[u] = loadColumns<HEAD_WIDTH>(k + fetched.row(u) * stride, column);
+    fetched.values[u] = loadColumns<HEAD_WIDTH>(v + fetched.row(u) * stride, column);
   }
 }
 
@@ -194,7 +169,7 @@ __device__ __forceinline__ void combine(
     if (LANE == 0) totals[warp] = total;
   }
   __syncthreads();
-  for (int i = threadIdx.x; i < group * HEAD_WIDTH; i += blockDim.x) {
+  for (int i = threadIdx.x; i < group * HEAD_WIDTH; i += 32 * WARPS) {
     const int head = i / HEAD_WIDTH, d = i % HEAD_WIDTH;
     const float *found = shares + head * (HEAD_WIDTH + 2) + d;
     float sum = 0;
@@ -204,40 +179,48 @@ __device__ __forceinline__ void combine(
   }
 }
 
+// The sum over the keys that lay side by side, for the first PACKS lanes.
+__device__ __forceinline__ float overSides(float x) {
+  float sum = x;
+#pragma unroll
+  for (int side = 1; side < SIDE_BY_SIDE; side++)
+    sum += __shfl_sync(0xffffffffu, x, (LANE + side * PACKS) % 32);
+  return sum;
+}
+
 // What the warps of each of `group` heads, and the keys that lay side by side in them, have seen
 // comes together: in `output` [group, P] if that is all, or else in found [group, P + 2] (see
 // `combine`).
 __device__ __forceinline__ void gather(
     Element *output, float *found, const Progress &seen, int group) {
-  __shared__ float tops[MOST_WARPS], denominators[MOST_WARPS * SIDE_BY_SIDE];
-  __shared__ float sums[MOST_WARPS * SIDE_BY_SIDE][WIDTH];
-  const int warp = threadIdx.x / 32, side = LANE / PACKS, column = LANE % PACKS * LANES;
+  __shared__ float tops[WARPS], denominators[WARPS];
+  __shared__ float sums[WARPS][WIDTH];
+  const int warp = threadIdx.x / 32;
   if (LANE == 0) tops[warp] = seen.most;
   __syncthreads();
   float most = -INFINITY_F;
   for (int w = warp % group; w < WARPS; w += group) most = fmaxf(most, tops[w]);
   const float shrink = seen.most == -INFINITY_F ? 0.0f : power(seen.most - most);
-  if (side < SIDE_BY_SIDE) {
-    const int row = warp * SIDE_BY_SIDE + side;
-    if (column == 0) denominators[row] = seen.denominator * shrink;
+  const float denominator = overSides(seen.denominator) * shrink;
+  if (LANE == 0) denominators[warp] = denominator;
 #pragma unroll
-    for (int i = 0; i < LANES; i++) sums[row][column + i] = seen.sum[i] * shrink;
+  for (int i = 0; i < LANES; i++) {
+    const float sum = overSides(seen.sum[i]) * shrink;
+    if (LANE < PACKS) sums[warp][LANE * LANES + i] = sum;
   }
   __syncthreads();
-  for (int i = threadIdx.x; i < group * HEAD_WIDTH; i += blockDim.x) {
+  for (int i = threadIdx.x; i < group * HEAD_WIDTH; i += 32 * WARPS) {
     const int head = i / HEAD_WIDTH, d = i % HEAD_WIDTH;
-    float sum = 0, denominator = 0;
-    for (int w = head; w < WARPS; w += group)
-#pragma unroll
-      for (int r = w * SIDE_BY_SIDE; r < (w + 1) * SIDE_BY_SIDE; r++)
-        sum += sums[r][d], denominator += denominators[r];
+    float sum = 0, total = 0;
+#pragma unroll 4
+    for (int w = head; w < WARPS; w += group) sum += sums[w][d], total += denominators[w];
     if (output) {
-      assign(output[i], sum / denominator);
+      assign(output[i], sum / total);
       continue;
     }
     float *share = found + head * (HEAD_WIDTH + 2);
     share[d] = sum;
-    if (d == 0) share[HEAD_WIDTH + 1] = denominator;
+    if (d == 0) share[HEAD_WIDTH + 1] = total;
   }
   if (!output && LANE == 0 && warp < group) found[warp * (HEAD_WIDTH + 2) + HEAD_WIDTH] = most;
 }
@@ -248,7 +231,7 @@ __device__ __forceinline__ void gather(
 // - arrivals [rows, H / group]: zeros, and zeros again at the end; not used for a single share.
 // - group: heads of a block, which divides H and WARPS.
 // Grid: (splits, H / group, rows).
-extern "C" __global__ void __launch_bounds__(32 * MOST_WARPS) splitAttention(
+extern "C" __global__ void __launch_bounds__(32 * WARPS) splitAttention(
     Element *output, float *partial, u32 *arrivals, const Element *q, Addresses keys,
     Addresses values, const int *positions, const int *owners, NewRows news, int firstRow,
     int firstSegment, int heads, int keyValueHeads, int group, float scale) {
@@ -264,10 +247,6 @@ extern "C" __global__ void __launch_bounds__(32 * MOST_WARPS) splitAttention(
   const int begin = min(length, (int)blockIdx.x * share), end = min(length, begin + share);
   const float *angles = news.table ? news.table + (length - 1) * news.rotary : nullptr;
 
-  Fetched fetched;
-  int first = begin + warp / group * KEYS;
-  const int step = WARPS / group * KEYS;
-  if (first < end) fetch(fetched, k, v, stride, first, end);
   const int start = LANE % PACKS * LANES;
   float query[LANES];
   loadRotated(
@@ -285,18 +264,19 @@ extern "C" __global__ void __launch_bounds__(32 * MOST_WARPS) splitAttention(
 #pragma unroll
     for (int i = 0; i < LANES; i++) assign(rotatedKey.v[i], key[i]);
     newKey = *(const uint4 *)&rotatedKey;
-    newValue = loadColumns(news.v + source, start);
+    newValue = loadColumns<HEAD_WIDTH>(news.v + source, start);
     // Heads that share a key store the same.
     if (warp < group && LANE < PACKS) {
-      storeColumns(k + (length - 1) * stride, start, newKey);
-      storeColumns(v + (length - 1) * stride, start, newValue);
+      storeColumns<HEAD_WIDTH>(k + (length - 1) * stride, start, newKey);
+      storeColumns<HEAD_WIDTH>(v + (length - 1) * stride, start, newValue);
     }
   }
   Progress seen = {-INFINITY_F, 0, {}};
-  for (; first < end; first += step) {
+  for (int first = begin + warp / group * KEYS; first < end; first += WARPS / group * KEYS) {
+    Fetched fetched;
+    fetch(fetched, k, v, stride, first, end);
     if (hasNewest && first + KEYS >= end) replaceLast(fetched, newKey, newValue);
     attend(seen, query, fetched);
-    if (first + step < end) fetch(fetched, k, v, stride, first + step, end);
   }
 
   const i64 place = (i64)blockIdx.z * gridDim.y + blockIdx.y;

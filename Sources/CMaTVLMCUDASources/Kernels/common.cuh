@@ -45,6 +45,33 @@ __device__ __forceinline__ uint4 loadOnce(const uint4 *p) {
   return v;
 }
 
+// A pack of a row of WIDTH columns, which need not be whole packs: zeros past the end.
+template <int WIDTH>
+__device__ __forceinline__ uint4 loadColumns(const Element *row, int column) {
+  if (WIDTH % LANES == 0) return loadOnce((const uint4 *)(row + column));
+  Pack p;
+#pragma unroll
+  for (int i = 0; i < LANES; i++)
+    p.v[i] = column + i < WIDTH ? row[column + i] : element(0.0f);
+  return *(const uint4 *)&p;
+}
+
+template <int WIDTH>
+__device__ __forceinline__ void storeColumns(Element *row, int column, const uint4 &pack) {
+  const Pack &p = *(const Pack *)&pack;
+#pragma unroll
+  for (int i = 0; i < LANES; i++)
+    if (column + i < WIDTH) row[column + i] = p.v[i];
+}
+
+// Column i of a pack.
+__device__ __forceinline__ float column(const uint4 &pack, int i) {
+  const u32 words[4] = {pack.x, pack.y, pack.z, pack.w};
+  if (sizeof(Element) == 4) return __uint_as_float(words[i]);
+  const u32 pair = words[i / 2];  // each bfloat16 is the upper half of a float
+  return __uint_as_float(i % 2 ? pair & 0xffff0000u : pair << 16);
+}
+
 // Element types by the number that the host passes.
 enum { FLOAT32 = 0, BFLOAT16 = 1, FLOAT16 = 2 };
 

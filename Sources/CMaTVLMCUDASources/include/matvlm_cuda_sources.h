@@ -50,4 +50,9 @@ typedef struct {
   int32_t reserved[4];
 } matvlm_cublaslt_heuristic;
 
+/// ncclUniqueId of nccl.h: opaque, passed by value.
+typedef struct {
+  uint64_t words[16];
+} matvlm_nccl_unique_id;
+
 #endif

@@ -4,28 +4,39 @@ import MaTVLMMamba
 import MaTVLMTensor
 import MaTVLMText
 
-/// The time of one update of distillation on random weights and tokens.
+/// The time of one update of distillation on random weights and tokens, by one process or several.
 public struct DistillationBenchmark: Sendable {
   public struct Result: Sendable, Codable {
-    /// The median update.
+    /// The median update, each as long as the slowest rank took.
     public let seconds: Double
+    /// Of all ranks together.
     public let tokensPerSecond: Double
-    /// The process's largest resident memory so far.
+    /// A process's largest resident memory so far, of all ranks the most.
     public let peakMebibytes: Int
+    public let ranks: Int
   }
 
   private let task: DistillationTask
+  /// This rank's part.
   private let batch: Batch
+  private let sequences: Int
+  private let rows: Int
+  private let ranks: any Communicator
 
   /// - Parameters:
   ///   - sizes: of the decoder; there are no pictures.
   ///   - every: one layer in so many is replaced.
-  ///   - sequences: of `length` tokens each, packed into one batch.
-  /// - Throws: ``ConfigurationError`` when the sizes do not fit each other.
+  ///   - sequences: of an update, of `length` tokens each; each rank packs its part into one batch.
+  ///   - ranks: the processes that make the update together, each with a benchmark like this one.
+  /// - Throws: ``ConfigurationError`` when the sizes do not fit each other, ``CommunicatorError`` when
+  ///   there are more ranks than sequences.
   public init(
     _ sizes: ModelSizes, every: Int, sequences: Int, length: Int, matrices: DType = .float32,
-    on device: Device = .cpu
+    on device: Device = .cpu, among ranks: any Communicator = OneProcess()
   ) throws {
+    guard ranks.size <= sequences else {
+      throw CommunicatorError.tooManyRanks(ranks.size, sequences: sequences)
+    }
     let tokenizer = try BytePairTrainer(vocabularySize: 257).train(on: [])
     let teacher = try VisionLanguageModel.fresh(
       sizes.configuration(), tokenizer: tokenizer, seed: 1, matrices: matrices, on: device)
@@ -37,26 +48,31 @@ public struct DistillationBenchmark: Sendable {
     let ids = (0..<sequences).map { _ in
       (0..<length).map { _ in Int(generator.next() % UInt64(sizes.vocabulary)) }
     }
-    batch = Batch(tokens: ids, for: teacher)
+    batch = Batch(tokens: Array(ids[ranks.share(of: sequences)]), for: teacher)
+    (self.sequences, rows, self.ranks) = (sequences, sequences * length, ranks)
   }
 
   /// Times updates, after one that is not counted.
-  public func run(repeats: Int) -> Result {
+  public func run(repeats: Int) throws -> Result {
     var optimizer = AdamW()
     let clock = ContinuousClock()
     let times = (0...repeats).map { _ in
       clock.measure {
-        let (gradients, _) = task.lossGradients(batch, sequences: batch.spliced.segments.count)
+        var (gradients, _) = task.lossGradients(batch, sequences: sequences)
+        gradients.add(over: ranks, task.trained.filter { gradients[$0] != nil })
         let norm = gradients.norm()
         optimizer.update(
           task.trained, with: gradients, learningRate: 2e-4,
           gradientScale: min(1, 0.1 / (norm + 1e-6)))
       } / .seconds(1)
     }
-    let median = times.dropFirst().sorted()[repeats / 2]
+    let all = try ranks.gather { times }
+    let slowest = times.indices.map { index in all.map { $0[index] }.max()! }
+    let median = slowest.dropFirst().sorted()[repeats / 2]
+    let peaks = try ranks.gather { ProcessMemory.peakBytes }
     return Result(
-      seconds: median, tokensPerSecond: Double(batch.spliced.segments.rows) / median,
-      peakMebibytes: ProcessMemory.peakBytes >> 20)
+      seconds: median, tokensPerSecond: Double(rows) / median, peakMebibytes: peaks.max()! >> 20,
+      ranks: ranks.size)
   }
 }
 

@@ -10,10 +10,20 @@ public struct RunIdentity: Sendable, Hashable, Codable {
 
   /// What is not the same, in words; nil when nothing differs.
   public func difference(from earlier: RunIdentity) -> String? {
+    changes(from: earlier) { "\($0) was \($1) and is now \($2)" }
+  }
+
+  /// What is not the same on another rank, in words; nil when nothing differs.
+  func difference(to other: RunIdentity) -> String? {
+    other.changes(from: self) { "\($0) is \($2) there, and \($1) here" }
+  }
+
+  private func changes(
+    from earlier: RunIdentity, _ text: (_ name: String, _ before: String, _ now: String) -> String
+  ) -> String? {
     let names = Set(facts.keys).union(earlier.facts.keys).sorted()
     let changes = names.filter { facts[$0] != earlier.facts[$0] }.map { name in
-      "\(name) was \(earlier.facts[name] ?? "not there") and is now "
-        + "\(facts[name] ?? "not there")"
+      text(name, earlier.facts[name] ?? "not there", facts[name] ?? "not there")
     }
     return changes.isEmpty ? nil : changes.joined(separator: "; ")
   }
@@ -48,8 +58,14 @@ extension Trainer {
     return RunIdentity(facts: facts)
   }
 
-  /// What trains, as it is before the first update: layers, seeding and seed show in it.
-  private var start: String {
+  /// What every rank has to agree about before the first update: also what may change while a run
+  /// goes on, since it decides what the ranks say to each other.
+  func agreement(_ identity: RunIdentity) throws -> RunIdentity {
+    RunIdentity(facts: identity.facts.merging(try Self.settings(configuration)) { one, _ in one })
+  }
+
+  /// What trains, as it is: before the first update, layers, seeding and seed show in it.
+  var start: String {
     var checksum = CRC32C()
     for parameter in trainedParameters {
       Data(parameter.name.utf8).withUnsafeBytes { checksum.update($0) }

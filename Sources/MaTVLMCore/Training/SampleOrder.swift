@@ -17,12 +17,20 @@ package struct SampleOrder: Sendable {
   }
 
   package mutating func next() -> Int {
-    if visits / count != epoch {
-      epoch = visits / count
+    defer { visits += 1 }
+    return sample(at: visits)
+  }
+
+  /// The sample that a visit of any number is to.
+  package mutating func sample(at visit: Int) -> Int {
+    if visit / count != epoch {
+      epoch = visit / count
       var generator = RandomGenerator(seed: seed).split(UInt64(epoch))
       order = shuffles ? generator.permutation(count) : Array(0..<count)
     }
-    defer { visits += 1 }
-    return order[visits % count]
+    return order[visit % count]
   }
+
+  /// Goes on behind so many more visits.
+  package mutating func skip(_ visits: Int) { self.visits += visits }
 }

@@ -2,25 +2,41 @@ import MaTVLMDistillation
 import MaTVLMTensor
 
 extension Trainer {
-  /// What is not finite, and in which samples: each is computed once more by itself.
+  /// What is not finite, and in which samples: each is computed once more by itself, by the rank that
+  /// had it.
   ///
   /// - Parameters:
-  ///   - indices: the samples of the update so far.
-  ///   - gradients: what they add up to.
-  func notFinite(_ indices: [Int], _ gradients: Gradients) -> TrainingError {
+  ///   - indices: the samples of the update that this rank had.
+  ///   - gradients: what those of all ranks add up to.
+  func notFinite(_ indices: [Int], _ gradients: Gradients) throws -> TrainingError {
+    let found = try ranks.gather { findNotFinite(indices) }
     let broken = task.trained.first { !$0.value.array().allSatisfy(\.isFinite) }
-    var tensor = broken.map(\.name) ?? nameOfFirstNotFinite(gradients)
+    let tensor = broken.map(\.name) ?? found.lazy.compactMap(\.tensor).first
+    let samples = found.flatMap(\.samples)
+    return .notFinite(
+      step: position.step + 1, samples: samples.isEmpty ? found.flatMap(\.all) : samples,
+      tensor: tensor ?? nameOfFirstNotFinite(gradients) ?? "the sum of the gradients")
+  }
+
+  /// What a rank finds in its samples.
+  private struct NotFinite: Codable {
+    var all: [String] = []
+    /// Those that alone have this effect, and on what.
     var samples: [String] = []
+    var tensor: String?
+  }
+
+  private func findNotFinite(_ indices: [Int]) -> NotFinite {
+    var found = NotFinite()
     let examples = indices.compactMap { try? TrainingExample(data.sample($0), for: student) }
     for example in examples {
       let (alone, losses) = task.lossGradients(batch([example]), sequences: 1)
       guard !losses.isFinite || !alone.norm().isFinite else { continue }
-      samples.append(example.id)
-      tensor = tensor ?? nameOfFirstNotFinite(alone) ?? losses.nameOfFirstNotFinite
+      found.samples.append(example.id)
+      found.tensor = found.tensor ?? nameOfFirstNotFinite(alone) ?? losses.nameOfFirstNotFinite
     }
-    return .notFinite(
-      step: position.step + 1, samples: samples.isEmpty ? examples.map(\.id) : samples,
-      tensor: tensor ?? "the sum of the gradients")
+    found.all = examples.map(\.id)
+    return found
   }
 
   private func nameOfFirstNotFinite(_ gradients: Gradients) -> String? {

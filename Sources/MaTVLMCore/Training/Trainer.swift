@@ -22,6 +22,8 @@ public struct Trainer: Sendable {
   private var masks: [String: Tensor] = [:]
   /// The parameters that change at some time of the run.
   public let trainedParameters: [Parameter]
+  /// The processes that make each update together; see ``join(_:)``.
+  var ranks: any Communicator = OneProcess()
 
   /// Distils `teacher` into `student`, whose mixers and connector begin to train.
   ///
@@ -141,13 +143,18 @@ public struct Trainer: Sendable {
 
   private func makeLoader() -> BatchLoader {
     BatchLoader(
-      data, for: task.student, size: stage.configuration.batchSize,
+      data, for: task.student, rounds, updates: stage.end - position.step,
       maximumLength: configuration.maximumLength,
-      count: (stage.end - position.step) * stage.configuration.gradientAccumulation,
       order: SampleOrder(
         count: data.count, shuffles: configuration.shuffles, seed: configuration.seed,
         visits: position.samples.visits),
-      broken: position.samples.broken, configuration.brokenSamples)
+      broken: position.samples.broken, configuration.brokenSamples, among: ranks)
+  }
+
+  private var rounds: UpdateRounds {
+    UpdateRounds(
+      sequences: stage.configuration.sequencesPerUpdate, batchSize: stage.configuration.batchSize,
+      ranks: ranks.size)
   }
 
   private mutating func note(_ losses: LossMeans) {
@@ -162,13 +169,15 @@ public struct Trainer: Sendable {
   ) throws -> TrainingUpdate {
     let clock = ContinuousClock()
     let start = clock.now
-    var sum = try accumulate(batches, report)
+    var sum = try added(accumulate(batches, report))
     for parameter in task.trained {
       if let mask = masks[parameter.name] { sum.gradients.multiply(parameter, by: mask) }
     }
     let norm = sum.gradients.norm()
     try task.student.device.check()
-    guard norm.isFinite else { throw notFinite(sum.indices, sum.gradients) }
+    guard norm.isFinite, sum.losses.isFinite else {
+      throw try notFinite(sum.indices, sum.gradients)
+    }
     try unreached.check(
       sum.gradients, step: position.step + 1,
       exempt: sum.hasPictures ? [] : task.reachedByPictures)
@@ -189,12 +198,13 @@ public struct Trainer: Sendable {
       outlier: outlier, stage: stage.declared?.name)
   }
 
-  /// What the batches of an update add up to.
-  private struct Accumulation {
+  /// What the batches of an update add up to, on one rank or on all.
+  struct Accumulation {
     var gradients = Gradients()
     var losses = LossSums()
     var rows = 0
     var hasPictures = false
+    /// Samples of this rank.
     var indices: [Int] = []
     var end: SamplePosition
   }
@@ -203,10 +213,11 @@ public struct Trainer: Sendable {
     _ batches: BatchLoader, _ report: (TrainingEvent) throws -> Void
   ) throws -> Accumulation {
     var sum = Accumulation(end: position.samples)
-    for _ in 0..<stage.configuration.gradientAccumulation {
+    for _ in 0..<rounds.count {
       let prepared = batches.next()
       for error in prepared.skipped { try report(.skipped(error)) }
-      var batch = try prepared.batch.get()
+      sum.end = prepared.end
+      guard var batch = try prepared.batch.get() else { continue }
       batch.dropout = BlockDropout(
         rate: configuration.studentDropout, seed: configuration.seed, step: position.step,
         samples: prepared.indices)
@@ -217,9 +228,7 @@ public struct Trainer: Sendable {
       sum.rows += batch.spliced.segments.rows
       sum.hasPictures = sum.hasPictures || !batch.pictures.isEmpty
       sum.indices += prepared.indices
-      sum.end = prepared.end
       try task.student.device.check()
-      guard losses.isFinite else { throw notFinite(prepared.indices, gradients) }
     }
     return sum
   }
@@ -247,7 +256,8 @@ public struct Trainer: Sendable {
     var sums = LossSums()
     var sequences = 0
     let size = stage.configuration.batchSize
-    for start in stride(from: 0, to: heldOut.count, by: size) {
+    let starts = stride(from: 0, to: heldOut.count, by: size)
+    for (batchNumber, start) in starts.enumerated() where batchNumber % ranks.size == ranks.rank {
       let end = min(heldOut.count, start + size)
       let examples = (start..<end).compactMap { index in
         try? TrainingExample(heldOut.sample(index), for: task.student)
@@ -256,6 +266,7 @@ public struct Trainer: Sendable {
       sums += task.losses(batch(examples))
       sequences += examples.count
     }
+    (sums, sequences) = try added(sums, sequences)
     guard sequences > 0 else { throw DatasetError.noUsableSample(samples: heldOut.count) }
     return sums.mean(over: sequences)
   }

@@ -25,7 +25,7 @@ public struct TrainingSample: Sendable {
 }
 
 /// A sample that cannot be used, and why.
-public struct SampleError: Error, Sendable, CustomStringConvertible {
+public struct SampleError: Error, Sendable, Codable, CustomStringConvertible {
   public let id: String
   public let reason: String
 

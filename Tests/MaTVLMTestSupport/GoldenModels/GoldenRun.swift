@@ -31,6 +31,11 @@ package struct GoldenRun {
       data: GoldenModels.data(), heldOut: heldOut)
   }
 
+  /// Goes on together with other ranks.
+  mutating func join(_ ranks: any Communicator) throws { _ = try trainer.join(ranks) }
+
+  mutating func takePlaceOfFirstRank() throws { try trainer.takePlaceOfFirstRank() }
+
   /// Runs to the end; events up to an error stay.
   package mutating func run() throws {
     var events: [TrainingEvent] = []

@@ -1,0 +1,159 @@
+import Foundation
+import MaTVLMTensor
+import MaTVLMTestSupport
+import Testing
+
+@Suite("Runs that mpirun starts", .serialized, .enabled(if: RankedCommand.isThere))
+struct RanksCommandTests {
+  private func options(_ output: String) -> [String] {
+    Workplace.distill + [
+      "--steps", "20", "--batch-size", "2", "--gradient-accumulation", "2", "--seed", "3",
+      "--held-out", "data.json", "--evaluation-interval", "7", "--threads", "1",
+      "--output", output,
+    ]
+  }
+
+  /// ‖a − b‖ / ‖b‖ over all tensors of two results.
+  private func distance(_ one: String, _ other: String, in workplace: Workplace) throws -> Double {
+    func values(_ output: String) throws -> [Float] {
+      let checkpoint = try Checkpoint(directory: workplace.folder[output])
+      return try checkpoint.names.sorted().flatMap { try checkpoint.tensor($0).array() }
+    }
+    let (a, b) = (try values(one), try values(other))
+    #expect(a.count == b.count && !a.isEmpty)
+    let squares = zip(a, b).reduce(0) { $0 + pow(Double($1.0) - Double($1.1), 2) }
+    return (squares / b.reduce(0) { $0 + pow(Double($1), 2) }).squareRoot()
+  }
+
+  @Test("The result of two and of four ranks is that of one process", arguments: [2, 4])
+  func equality(_ ranks: Int) throws {
+    let workplace = try Workplace()
+    _ = try workplace.run(options("whole")).requireSuccess()
+    let command = try RankedCommand(ranks, options("student"), in: workplace)
+    #expect(command.wait() == 0, "\(command.errors)")
+    #expect(try distance("student", "whole", in: workplace) < 1e-6)
+    let lines = try workplace.text("student/log.jsonl").split(separator: "\n")
+    #expect(lines.count == 20, "one rank writes")
+    #expect(try workplace.content.filter { $0.hasPrefix(".") } == [])
+  }
+
+  @Test("A killed rank ends the run with a message; it goes on with another number of ranks")
+  func killed() throws {
+    let workplace = try Workplace()
+    _ = try workplace.run(options("whole")).requireSuccess()
+    let arguments = options("student") + ["--checkpoint-interval", "1"]
+    // Twenty updates would be over before anyone looks.
+    let long = arguments + ["--steps", "100000", "--warmup-steps", "2", "--decay-steps", "2"]
+    let command = try RankedCommand(2, long, in: workplace)
+    try command.wait { workplace.checkpoints().count == 2 }
+    let clock = ContinuousClock()
+    let start = clock.now
+    try command.kill(rank: 1)
+    #expect(command.wait() != 0)
+    #expect(clock.now - start < .seconds(30))
+    #expect(command.errors.contains("rank 1") && command.errors.contains("signal 9"))
+    let step = try #require(workplace.checkpoints().last)
+    let again = try RankedCommand(3, long, in: workplace)
+    try again.wait { workplace.checkpoints().contains { $0 > step } }
+    again.send(SIGUSR1)
+    #expect(again.wait() == 128 + SIGUSR1, "\(again.errors)")
+    #expect(again.errors.contains("going on with the unfinished run"))
+    #expect(again.errors.contains("stopped after update"))
+  }
+
+  @Test("What fails is said once, with the code that one process would have")
+  func refused() throws {
+    let workplace = try Workplace()
+    let few = try RankedCommand(
+      3, Workplace.distill + ["--steps", "1", "--batch-size", "2"], in: workplace)
+    #expect(few.wait() == Command.wrongCommandLine, "\(few.errors)")
+    #expect(few.errors.matches(of: /cannot be split over 3 processes/).count == 1)
+    try workplace.edit("data.json", "b.jpg", "missing.jpg")
+    let broken = try RankedCommand(2, options("student"), in: workplace)
+    #expect(broken.wait() == Command.unusableInput, "\(broken.errors)")
+    #expect(broken.errors.matches(of: /missing\.jpg/).count == 1)
+    #expect(try !workplace.content.contains("student"))
+  }
+}
+
+@Suite("Several processes and a program for one")
+struct OneProcessProgramTests {
+  @Test("It says how to build the other one")
+  func refused() throws {
+    let workplace = try Workplace()
+    setenv("PMIX_RANK", "0", 1)
+    defer { unsetenv("PMIX_RANK") }
+    try workplace.distill("--steps", "1").expectFailure(1, ["--traits MPI"])
+  }
+}
+
+/// The program built with the trait MPI, started as several ranks by `mpirun`.
+final class RankedCommand {
+  private let process = Process()
+  private let errorFile: URL
+
+  /// Built by `Scripts/test` beside the one without the trait.
+  private static let program = Golden.folder.deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    .appending(path: "mpi/release/matvlm")
+
+  static let isThere = FileManager.default.isExecutableFile(atPath: program.path)
+
+  init(_ ranks: Int, _ arguments: [String], in workplace: Workplace) throws {
+    errorFile = FileManager.default.temporaryDirectory
+      .appending(path: "\(workplace.folder.url.lastPathComponent)-ranks")
+    try Data().write(to: errorFile)
+    process.executableURL = URL(filePath: "/usr/bin/env")
+    process.arguments =
+      [
+        "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "mpirun", "--oversubscribe",
+        "-n", "\(ranks)", Self.program.path,
+      ] + arguments
+    process.currentDirectoryURL = workplace.folder.url
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = try FileHandle(forWritingTo: errorFile)
+    try process.run()
+  }
+
+  deinit {
+    if process.isRunning { process.terminate() }
+    try? FileManager.default.removeItem(at: errorFile)
+  }
+
+  var errors: String { (try? String(contentsOf: errorFile, encoding: .utf8)) ?? "" }
+
+  /// To `mpirun`.
+  func send(_ signal: Int32) { Foundation.kill(process.processIdentifier, signal) }
+
+  /// Kills one rank as the system would.
+  func kill(rank: Int) throws {
+    let number = try #require(
+      try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap(Int32.init).first {
+        let parent = try? String(contentsOfFile: "/proc/\($0)/stat", encoding: .utf8)
+          .split(separator: ")").last?.split(separator: " ").dropFirst().first.flatMap { Int32($0) }
+        let environment = (try? Data(contentsOf: URL(filePath: "/proc/\($0)/environ"))) ?? Data()
+        return parent == process.processIdentifier
+          && environment.split(separator: 0)
+            .contains { String(decoding: $0, as: UTF8.self) == "OMPI_COMM_WORLD_RANK=\(rank)" }
+      })
+    Foundation.kill(number, SIGKILL)
+  }
+
+  func wait() -> Int32 {
+    process.waitUntilExit()
+    return process.terminationReason == .exit
+      ? process.terminationStatus : -process.terminationStatus
+  }
+
+  /// Waits until `condition` holds.
+  /// - Throws: when the command ends before, or nothing happens for a minute.
+  func wait(until condition: () -> Bool) throws {
+    for _ in 0..<60_000 {
+      if condition() { return }
+      try #require(process.isRunning, "it ended too early: \(errors)")
+      usleep(1000)
+    }
+    Issue.record("nothing happened: \(errors)")
+  }
+}
