@@ -14,6 +14,14 @@ package struct GoldenBounds: Sendable {
   /// Whether answers have to be PyTorch's, token by token.
   package let hasExactAnswers: Bool
 
+  package init(
+    rows: Double, losses: Double, gradients: Double, trajectory: Double, hasExactAnswers: Bool
+  ) {
+    (self.rows, self.losses) = (rows, losses)
+    (self.gradients, self.trajectory) = (gradients, trajectory)
+    self.hasExactAnswers = hasExactAnswers
+  }
+
   /// The processor: the golden files decide how exact its kernels are.
   package static let processor = GoldenBounds(
     rows: 1e-5, losses: 1e-5, gradients: 1e-4, trajectory: 1e-4, hasExactAnswers: true)
