@@ -89,7 +89,7 @@ struct FaultTests {
   func lost(_ call: String, _ code: Int, _ meaning: String) throws {
     let device = try open(PretendedCard(failing: .init(call, code: code)))
     let x = Tensor([1, 2], [2], on: device)
-    #expect(device.backend.add(x, x).array().allSatisfy(\.isNaN))
+    #expect(device.backend.add(x, x).array().allSatisfy { $0.isNaN })
     #expect {
       try device.check()
     } throws: { error in
