@@ -100,8 +100,12 @@ int matvlm_mpi_leave(double seconds, int32_t *code) {
     nanosleep(&(struct timespec){0, 1000000}, NULL);
   }
   *code = largest;
-  MPI_Finalize();
   return 0;
+}
+
+void matvlm_mpi_finish(void) {
+  MPI_Barrier(leaving);
+  MPI_Finalize();
 }
 
 void matvlm_mpi_abort(int32_t code) { MPI_Abort(MPI_COMM_WORLD, code); }
@@ -121,6 +125,7 @@ void matvlm_mpi_all_to_all(
   abort();
 }
 int matvlm_mpi_leave(double seconds, int32_t *code) { abort(); }
+void matvlm_mpi_finish(void) { abort(); }
 void matvlm_mpi_abort(int32_t code) { abort(); }
 
 #endif

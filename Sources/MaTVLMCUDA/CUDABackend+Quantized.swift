@@ -12,10 +12,13 @@ extension CUDABackend {
   /// Tiles of 8 columns that are compiled for; more are not faster than the library's product.
   private static let mostTiles = 4
 
-  /// Tiles that rows make, each float32 row three columns; nil: too many.
-  private func rowTiles(_ rows: Int, _ type: DType) -> Int? {
-    let tiles = (rows * (type == .float32 ? 3 : 1) + 7) / 8
-    return (1...Self.mostTiles).contains(tiles) ? tiles : nil
+  /// Tiles that rows make, each float32 row three columns; nil: they are too many, or of widths that
+  /// are no multiples of four.
+  private func rowTiles(_ x: [Tensor]) -> Int? {
+    let perRow = x[0].dtype == .float32 ? 3 : 1
+    let tiles = (x[0].shape.rows * perRow + 7) / 8
+    let isOurs = (1...Self.mostTiles).contains(tiles) && x.allSatisfy { $0.shape.width % 4 == 0 }
+    return isOurs ? tiles : nil
   }
 
   /// Warps that share the columns of a panel, so that the card is full and no warp does a round alone.
@@ -33,7 +36,7 @@ extension CUDABackend {
 
   /// ``linear(_:_:)`` of few rows, when a weight is quantised; nil: it is no such product.
   func linearOfFewQuantized(_ x: Tensor, _ projections: [Projection]) -> [Tensor]? {
-    guard let tiles = rowTiles(x.shape.rows, x.dtype),
+    guard let tiles = rowTiles([x]),
       let type = projections.map(\.weight.dtype).first(where: { $0.quantization != nil })
     else { return nil }
     let isOurs = projections.map { $0.weight.dtype == type }
@@ -72,7 +75,7 @@ extension CUDABackend {
 
   /// ``addLinear(_:_:)`` of few rows, when a weight is quantised; nil: it is no such product.
   func addLinearOfFewQuantized(_ stream: Tensor, _ terms: [LinearTerm]) -> Tensor? {
-    guard let tiles = rowTiles(stream.shape.rows, stream.dtype),
+    guard let tiles = rowTiles(terms.map(\.x)),
       let type = terms.map(\.projection.weight.dtype).first(where: { $0.quantization != nil })
     else { return nil }
     let ours = Array(

@@ -122,6 +122,8 @@ package final class CUDABackend: Backend {
 
   // MARK: Memory
 
+  package var memoryInUse: Int? { memory.withLock(\.used) }
+
   package func allocate(byteCount: Int) -> Memory {
     guard byteCount > 0 else { return Memory(bits: 0) }
     let address = attempt { try memory.withLock { try $0.allocate(byteCount) } }

@@ -43,14 +43,18 @@ public final class MPICommunicator: Communicator {
     return cut(all, received)
   }
 
-  /// Ends this process's part, if every rank does so within some seconds; nothing else may be called
-  /// afterwards.
+  /// Ends this process's part, if every rank does so within some seconds; then only ``finish()`` may be
+  /// called.
   /// - Parameter code: the exit code that this rank would have.
   /// - Returns: the exit code of all, the largest of them; nil when another rank is still at work.
   public func leave(_ code: Int32, within seconds: Double) -> Int32? {
     var code = code
     return matvlm_mpi_leave(seconds, &code) == 0 ? code : nil
   }
+
+  /// Waits for the others after all have left. The launcher ends all as soon as one process ends with
+  /// an error, so whoever has something to say says it before.
+  public func finish() { matvlm_mpi_finish() }
 
   /// Ends all processes at once.
   public func abort(_ code: Int32) { matvlm_mpi_abort(code) }

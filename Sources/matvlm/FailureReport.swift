@@ -12,10 +12,13 @@ struct FailureReport {
 
   func exit() -> Never {
     let ending = Ranks.fail(code ?? Matvlm.exitCode(for: error).rawValue)
-    guard ending.isSpeaker else { Foundation.exit(ending.code) }
-    guard code != nil else { Matvlm.exit(withError: error) }  // help, version, wrong command lines
-    StandardError.writeAnyway("matvlm: \(ending.isAlone ? Ranks.name : "")\(message)\n")
-    if ending.isAlone { Ranks.abort(ending.code) }
+    guard code != nil || !ending.isSpeaker else {
+      Matvlm.exit(withError: error)  // help, version, wrong command lines
+    }
+    if ending.isSpeaker {
+      StandardError.writeAnyway("matvlm: \(ending.isAlone ? Ranks.name : "")\(message)\n")
+    }
+    if ending.isAlone { Ranks.abort(ending.code) } else { Ranks.finish() }
     Foundation.exit(ending.code)
   }
 

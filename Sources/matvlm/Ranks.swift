@@ -35,7 +35,10 @@ enum Ranks {
   }
 
   /// Waits for the others to end too.
-  static func leave() { _ = end(EXIT_SUCCESS, within: .infinity) }
+  static func leave() {
+    _ = end(EXIT_SUCCESS, within: .infinity)
+    finish()
+  }
 
   /// Finds out whether all fail, each having heard of it, or only this one.
   static func fail(_ code: Int32) -> Ending { end(code, within: 3) }
@@ -49,6 +52,9 @@ enum Ranks {
     }
     return Ending(code: code, isSpeaker: ranks.rank == 0, isAlone: false)
   }
+
+  /// Waits until the speaker has spoken.
+  static func finish() { joined.withLock { $0 }?.finish() }
 
   /// Ends all processes at once, this one included.
   static func abort(_ code: Int32) { joined.withLock { $0 }?.abort(code) }

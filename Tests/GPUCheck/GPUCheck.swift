@@ -15,6 +15,7 @@ struct GPUCheck {
     ("faults", checkFaults),
     ("operations", measureOperations),
     ("decode", measureDecoding),
+    ("memory", measureMemory),
     ("prompt", measurePrompts),
     ("quantized", measureQuantized),
     ("distil", measureDistillation),

@@ -100,8 +100,8 @@ private func distillation(sequences: Int, on device: Device) throws -> Distillat
 func profileDistillation(_ context: CheckContext) throws -> Bool {
   let device = try context.device(.bfloat16)
   let benchmark = try distillation(sequences: 4, on: device)
-  _ = benchmark.run(repeats: 1)
-  let times = try (device.backend as! CUDABackend).profile { _ = benchmark.run(repeats: 1) }
+  _ = try benchmark.run(repeats: 1)
+  let times = try (device.backend as! CUDABackend).profile { _ = try benchmark.run(repeats: 1) }
   try device.check()
   let total = times.reduce(0) { $0 + $1.seconds }
   report("all", "\(fixed(total * 1e3, 1)) ms", "(several updates)")
@@ -120,7 +120,7 @@ func measureDistillation(_ context: CheckContext) throws -> Bool {
     let benchmark = try distillation(sequences: count, on: device)
     let backend = device.backend as! CUDABackend
     _ = backend.takeMemoryPeak()
-    let result = benchmark.run(repeats: 7)
+    let result = try benchmark.run(repeats: 7)
     try device.check()
     report(
       "distil \(count) x 1428", "\(fixed(result.seconds * 1e3, 1)) ms",

@@ -1,7 +1,7 @@
 import Foundation
 
-/// A folder with libraries that stand for NVIDIA's and for a card: memory is the processor's, kernels do
-/// nothing, and one call fails when it is told to. Built by the C compiler that Swift links with.
+/// A folder with libraries that stand for NVIDIA's and for a card, on which everything is zero: kernels
+/// do nothing, memory keeps nothing, and one call fails when it is told to. Built by the C compiler that Swift links with.
 package struct PretendedCard {
   /// A call that fails, after it was made so often, with a code of the driver.
   package struct Failure: Sendable {

@@ -25,9 +25,10 @@ struct Command {
 
   init(
     _ arguments: [String], in folder: TemporaryFolder, fileLimit: Int? = nil,
-    outputFile: String? = nil, input: String = ""
+    outputFile: String? = nil, input: String = "", environment: [String: String] = [:]
   ) throws {
     let process = Process()
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.executableURL = URL(filePath: "/bin/sh")
     let limit = fileLimit.map { "ulimit -f \($0) && " } ?? ""
     let redirection = outputFile.map { " > \($0)" } ?? ""

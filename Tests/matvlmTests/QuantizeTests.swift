@@ -67,6 +67,9 @@ struct QuantizeTests {
     let results = try #require(decode["decoding"] as? [[String: Any]])
     #expect(results.map { $0["context"] as? Int } == [0, 40])
     #expect(results.allSatisfy { ($0["fraction_of_limit"] as? Double ?? 0) > 0 })
+    let states = results.compactMap { $0["state_bytes"] as? Int }
+    #expect(states.count == 2 && states[0] < states[1])
+    #expect(results.allSatisfy { $0["device_bytes"] == nil })  // it is the processor's memory
     let prefill = try workplace.run(
       "bench", "prefill", "--model", "teacher", "--prompt", "20", "--repeats", "1"
     ).requireSuccess().object()

@@ -29,9 +29,12 @@ void matvlm_mpi_all_gather(const void *own, void *all, const uint64_t *counts);
 void matvlm_mpi_all_to_all(
   const void *sent, const uint64_t *sent_counts, void *received, const uint64_t *received_counts);
 
-/// Waits so many seconds until every rank has called this. If all have, leaves MPI, puts the largest
-/// of their exit codes into `code` and returns 0; otherwise returns -1.
+/// Waits so many seconds until every rank has called this. If all have, puts the largest of their exit
+/// codes into `code` and returns 0; otherwise returns -1.
 int matvlm_mpi_leave(double seconds, int32_t *code);
+
+/// Waits for all ranks after they have left; the last call.
+void matvlm_mpi_finish(void);
 
 /// Ends all processes.
 void matvlm_mpi_abort(int32_t code);

@@ -72,29 +72,23 @@ __device__ __forceinline__ float partOf(float x, int part) {
   return x;
 }
 
-// Four columns of row x, in the order of code pairs: 0 and 2, 1 and 3. Zeros from `columns` on, and
-// where there is no row.
+// Four columns of row x, in the order of code pairs: 0 and 2, 1 and 3. Zeros from `columns` on, which
+// is a multiple of four.
 __device__ __forceinline__ FragmentB<bf16> loadColumns(
     const Element *x, int column, int columns, int part) {
-  FragmentB<bf16> b = {};
-  if (!x || column >= columns) return b;
-  alignas(16) Element v[4] = {};
-  if (columns % 4 == 0) {
-    if (sizeof(Element) == 2) *(uint2 *)v = *(const uint2 *)(x + column);
-    else *(uint4 *)v = *(const uint4 *)(x + column);
-  } else {
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-      if (column + i < columns) v[i] = x[column + i];
-  }
+  const bool isThere = column < columns;
+  const Element *from = x + (isThere ? column : 0);
+  FragmentB<bf16> b;
   if (sizeof(Element) == 2) {
-    const uint2 p = *(const uint2 *)v;
-    b.r[0] = __byte_perm(p.x, p.y, 0x5410);
-    b.r[1] = __byte_perm(p.x, p.y, 0x7632);
+    const uint2 v = *(const uint2 *)from;
+    b.r[0] = __byte_perm(v.x, v.y, 0x5410);
+    b.r[1] = __byte_perm(v.x, v.y, 0x7632);
   } else {
-    b.r[0] = packPair(partOf(toFloat(v[0]), part), partOf(toFloat(v[2]), part));
-    b.r[1] = packPair(partOf(toFloat(v[1]), part), partOf(toFloat(v[3]), part));
+    const float4 v = *(const float4 *)from;
+    b.r[0] = packPair(partOf(v.x, part), partOf(v.z, part));
+    b.r[1] = packPair(partOf(v.y, part), partOf(v.w, part));
   }
+  if (!isThere) b.r[0] = b.r[1] = 0;
   return b;
 }
 
@@ -115,8 +109,9 @@ __device__ __forceinline__ void multiplyBatch(
             codePair(w.x), codePair(w.y), codePair(w.x >> 8), codePair(w.y >> 8)};
 #pragma unroll
         for (int tile = 0; tile < ROW_TILES; tile++) {
-          const int n = tile * 8 + LANE / 4, row = n / PARTS;
-          const Element *x = row < rows ? f.x + (i64)row * f.columns : nullptr;
+          // Columns of the product that no row belongs to get some row; nobody reads them.
+          const int n = tile * 8 + LANE / 4;
+          const Element *x = f.x + (i64)min(n / PARTS, rows - 1) * f.columns;
           multiplyAdd(sum[tile], a, loadColumns(x, column + 4 * quad, f.columns, n % PARTS));
         }
       }

@@ -11,7 +11,11 @@ public struct InferenceBenchmark: Sendable {
     public let tokensPerSecond: Double
     /// Weights and state that a token must read.
     public let bytesPerToken: Int
-    /// Tokens per second of a machine that only read these.
+    /// Of the state alone: keys and values, and what recurrent mixers remember.
+    public let stateBytes: Int
+    /// Of a card's memory: weights, state, and what a step computes with; nil on the processor.
+    public let deviceBytes: Int?
+    /// Tokens per second of a machine that only reads `bytesPerToken`.
     public let memoryLimit: Double
     /// Which part of that is reached.
     public let fractionOfLimit: Double
@@ -70,14 +74,16 @@ public struct InferenceBenchmark: Sendable {
           / .seconds(1)
       }
       let median = times.dropFirst(2).sorted()[tokens / 2]
+      let inUse = withExtendedLifetime(step) { model.device.backend.memoryInUse }
       let weights =
         Self.bytes(decoder.blocks.flatMap(\.parameters))
         + Self.bytes(decoder.finalNorm.parameters + decoder.head.parameters)
       let read = weights + states[0].byteCount
       let limit = bandwidth / Double(read)
       return Decoding(
-        context: context, tokensPerSecond: 1 / median, bytesPerToken: read, memoryLimit: limit,
-        fractionOfLimit: 1 / median / limit)
+        context: context, tokensPerSecond: 1 / median, bytesPerToken: read,
+        stateBytes: states[0].byteCount, deviceBytes: inUse,
+        memoryLimit: limit, fractionOfLimit: 1 / median / limit)
     }
   }
 

@@ -8,11 +8,13 @@ extension Trainer {
   /// - Parameters:
   ///   - indices: the samples of the update that this rank had.
   ///   - gradients: what those of all ranks add up to.
+  /// - Throws: what a device throws that failed meanwhile: then nothing can be said.
   func notFinite(_ indices: [Int], _ gradients: Gradients) throws -> TrainingError {
     let found = try ranks.gather { findNotFinite(indices) }
     let broken = task.trained.first { !$0.value.array().allSatisfy(\.isFinite) }
     let tensor = broken.map(\.name) ?? found.lazy.compactMap(\.tensor).first
     let samples = found.flatMap(\.samples)
+    try student.device.check()
     return .notFinite(
       step: position.step + 1, samples: samples.isEmpty ? found.flatMap(\.all) : samples,
       tensor: tensor ?? nameOfFirstNotFinite(gradients) ?? "the sum of the gradients")

@@ -3,6 +3,7 @@ extension Backend {
   package var cacheTypes: [DType] { [activationType] }
   package var failure: (any Error)? { nil }
   package var holdsQuantizedWeights: Bool { false }
+  package var memoryInUse: Int? { nil }
   package func record(_ body: () -> [Tensor]) -> (any RecordedWork)? { nil }
 
   package func linear(_ x: Tensor, _ projections: [Projection]) -> [Tensor] {

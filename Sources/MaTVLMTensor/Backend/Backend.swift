@@ -28,6 +28,8 @@ package protocol Backend: AnyObject, Sendable {
 
   // MARK: Memory
 
+  /// Bytes of a memory of its own that tensors have now; nil: the device uses the process's.
+  var memoryInUse: Int? { get }
   /// Memory with undefined content, aligned for every kernel.
   func allocate(byteCount: Int) -> Memory
   func free(_ memory: Memory, byteCount: Int)

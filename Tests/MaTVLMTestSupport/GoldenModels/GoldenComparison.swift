@@ -17,9 +17,8 @@ package struct GoldenBounds: Sendable {
   package init(
     rows: Double, losses: Double, gradients: Double, trajectory: Double, hasExactAnswers: Bool
   ) {
-    (self.rows, self.losses) = (rows, losses)
-    (self.gradients, self.trajectory) = (gradients, trajectory)
-    self.hasExactAnswers = hasExactAnswers
+    (self.rows, self.losses, self.gradients) = (rows, losses, gradients)
+    (self.trajectory, self.hasExactAnswers) = (trajectory, hasExactAnswers)
   }
 
   /// The processor: the golden files decide how exact its kernels are.

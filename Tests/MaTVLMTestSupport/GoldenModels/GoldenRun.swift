@@ -2,7 +2,7 @@ import MaTVLMCore
 import MaTVLMTensor
 
 /// A distillation of the golden student by the golden teacher, and what it reported.
-package struct GoldenRun {
+package struct GoldenRun: Sendable {
   package private(set) var trainer: Trainer
   package private(set) var events: [TrainingEvent] = []
 
@@ -32,9 +32,9 @@ package struct GoldenRun {
   }
 
   /// Goes on together with other ranks.
-  mutating func join(_ ranks: any Communicator) throws { _ = try trainer.join(ranks) }
+  package mutating func join(_ ranks: any Communicator) throws { _ = try trainer.join(ranks) }
 
-  mutating func takePlaceOfFirstRank() throws { try trainer.takePlaceOfFirstRank() }
+  package mutating func takePlaceOfFirstRank() throws { try trainer.takePlaceOfFirstRank() }
 
   /// Runs to the end; events up to an error stay.
   package mutating func run() throws {

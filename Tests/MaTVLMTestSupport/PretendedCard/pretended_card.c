@@ -1,6 +1,6 @@
 // A card that is not there: CUDA's driver, compiler and matrix products as far as this package calls
-// them, with ordinary memory and kernels that do nothing, so that every result is zero. Built by
-// PretendedCard.swift with the constants
+// them, with kernels that do nothing and memory that keeps nothing, so that every result is zero. Built
+// by PretendedCard.swift with the constants
 //   DRIVER_VERSION  as cuDriverGetVersion gives it
 //   COMPILER_MAJOR  of NVRTC
 //   MEMORY          bytes of the card
@@ -84,7 +84,7 @@ int cuMemGetInfo_v2(size_t *free, size_t *total) {
 }
 int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t size, void *stream) {
   const int failure = status("cuMemcpyHtoDAsync_v2");
-  if (!failure) memcpy((void *)to, from, size);
+  if (!failure) memset((void *)to, 0, size);
   return failure;
 }
 int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t size, void *stream) {
@@ -99,7 +99,7 @@ int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t size, void *stream) 
 }
 int cuMemsetD8Async(uint64_t to, unsigned char value, size_t size, void *stream) {
   const int failure = status("cuMemsetD8Async");
-  if (!failure) memset((void *)to, value, size);
+  if (!failure) memset((void *)to, 0, size);
   return failure;
 }
 
