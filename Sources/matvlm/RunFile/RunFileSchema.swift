@@ -71,7 +71,7 @@ struct RunFileSchema {
   /// `section.option` for every option.
   var keys: [String] {
     sections.flatMap { section in
-      section.options.map { section.name == $0 ? $0 : "\(section.name).\($0)" }
+      section.options.map { section.name == Self.stages ? $0 : "\(section.name).\($0)" }
     }
   }
 
