@@ -12,8 +12,23 @@ public struct DistillationObjective: Codable, Sendable, Hashable {
     case tokenMean = "token-mean"
   }
 
+  /// What of a replaced layer is compared with its attention, both given the teacher's input.
+  public enum LayerComparison: String, Codable, Sendable, Hashable, CaseIterable {
+    /// ‖mixer − attention‖ of what they add to the stream: the paper's, and with `token-mean`
+    /// MOHAWK's second stage.
+    case output
+    /// The mean square of the difference of what the output projections take, the heads side by
+    /// side, whatever the reduction: mmMamba's first two stages (arXiv:2502.13145).
+    case heads
+    /// The mean over heads of the Frobenius distance between the matrices that mix the rows of a
+    /// sequence, whatever the reduction: MOHAWK's first stage (arXiv:2408.10189, section 4.1).
+    case matrix
+  }
+
   /// α, of the replaced layers' distances.
   public var layerWeight: Float = 1
+  /// What these are distances of.
+  public var layerComparison = LayerComparison.output
   /// β, of the divergence between the distributions of student and teacher.
   public var logitWeight: Float = 1
   /// γ, of the cross-entropy of the answers' tokens; the paper leaves it out.
@@ -23,6 +38,9 @@ public struct DistillationObjective: Codable, Sendable, Hashable {
   public var reduction = Reduction.authors
 
   public init() {}
+
+  /// Whether the replaced layers learn each by itself, and the student is never run as a whole.
+  public var isLayerLocal: Bool { logitWeight == 0 && labelWeight == 0 }
 }
 
 /// What one group of sequences lost: sums over its sequences, unweighted.

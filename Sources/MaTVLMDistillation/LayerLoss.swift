@@ -1,7 +1,7 @@
 import MaTVLMTensor
 
-/// ‖student − teacher‖ of one replaced layer, each given the teacher's input (section 3.3, layer-wise
-/// distillation).
+/// How far one replaced layer is from its attention, each given the teacher's input (section 3.3,
+/// layer-wise distillation).
 ///
 /// The block's residual and MLP are the same on both sides and cancel, so the mixer's output is
 /// compared with the attention's (specification F.2.4).
@@ -11,6 +11,9 @@ public struct LayerLoss: Sendable {
   /// Σ over sequences of the unweighted distance.
   public let sum: Double
 
+  /// Compares rows, as ``DistillationObjective/LayerComparison/output`` or, of what the output
+  /// projections take, as ``DistillationObjective/LayerComparison/heads``.
+  ///
   /// - Parameters:
   ///   - output: the mixer's [T, D].
   ///   - target: the attention's [T, D].
@@ -19,15 +22,24 @@ public struct LayerLoss: Sendable {
     _ output: Tensor, _ target: Tensor, _ segments: Segments, _ objective: DistillationObjective,
     sequences: Int
   ) {
-    switch objective.reduction {
-    case .authors:
-      let weight = objective.layerWeight / Float(sequences)
+    let weight = objective.layerWeight / Float(sequences)
+    switch (objective.layerComparison, objective.reduction) {
+    case (.heads, _):
+      let perElement = segments.lengths.map { 1 / Float(max(1, $0 * output.shape.width)) }
+      let weights = perElement.map { $0 * weight }
+      let result = squaredDistance(
+        output, to: target, segments, weights: Tensor(weights, [segments.count], on: output.device))
+      total = result.total
+      sum = zip(result.norms.array(), perElement).reduce(0) {
+        $0 + Double($1.0) * Double($1.0) * Double($1.1)
+      }
+    case (_, .authors):
       let weights = Array(repeating: weight, count: segments.count)
       let result = distance(
         output, to: target, segments, weights: Tensor(weights, [segments.count], on: output.device))
       total = result.total
       sum = result.norms.array().reduce(0) { $0 + Double($1) }
-    case .tokenMean:
+    case (_, .tokenMean):
       let perToken = RowWeights.mean(segments)
       let weights = perToken.map { $0 * objective.layerWeight / Float(sequences) }
       let rows = Segments(repeating: 1, count: segments.rows)
@@ -36,5 +48,15 @@ public struct LayerLoss: Sendable {
       total = result.total
       sum = zip(result.norms.array(), perToken).reduce(0) { $0 + Double($1.0) * Double($1.1) }
     }
+  }
+
+  /// Compares how rows are mixed, as ``DistillationObjective/LayerComparison/matrix``.
+  package init(
+    _ scan: ScanMatrices, _ attention: AttentionMatrices, _ segments: Segments,
+    _ objective: DistillationObjective, sequences: Int
+  ) {
+    let distance = matrixDistance(scan, attention, segments)
+    sum = Double(distance.item())
+    total = distance * (objective.layerWeight / Float(sequences))
   }
 }

@@ -69,16 +69,25 @@ public struct Mamba2Mixer: Layer {
   /// Whole sequences from a zero state: what ``inputProjection`` made → what ``outputProjection``
   /// takes, [T, inner].
   public func mix(_ projected: Tensor, _ layout: SequenceLayout) -> Tensor {
+    let (z, inputs) = scanInputs(projected, layout)
+    let y = stateSpaceDuality(inputs, configuration.geometry, layout.segments)
+    return gatedRMSNorm(
+      y, gate: z, normWeight.value, groupWidth: configuration.stateWidth,
+      epsilon: Mamba2Configuration.normEpsilon)
+  }
+
+  /// What the scan makes its matrices of, and the gate z [T, inner], from what ``inputProjection``
+  /// made.
+  package func scanInputs(
+    _ projected: Tensor, _ layout: SequenceLayout
+  ) -> (z: Tensor, inputs: StateSpaceInputs) {
     let parts = splitColumns(
       projected,
       [configuration.innerWidth, configuration.convolutionWidth, configuration.heads])
     let (z, xBC, dt) = (parts[0], parts[1], parts[2])
     let convolved = causalConvolution(
       xBC, convolutionWeight.value, convolutionBias.value, layout.segments)
-    let y = stateSpaceDuality(inputs(convolved, dt), configuration.geometry, layout.segments)
-    return gatedRMSNorm(
-      y, gate: z, normWeight.value, groupWidth: configuration.stateWidth,
-      epsilon: Mamba2Configuration.normEpsilon)
+    return (z, inputs(convolved, dt))
   }
 
   /// Sequences that go on: as above, with one state for each segment.
@@ -88,6 +97,17 @@ public struct Mamba2Mixer: Layer {
     projected.backend.mixer(
       projected, weights, configuration.geometry, layout.segments, tails: states.map(\.tail),
       states: states.map(\.state))
+  }
+
+  /// Rows of ``inputProjection`` that seeding does not copy from attention: z and Δ.
+  package var newRows: [Range<Int>] {
+    let rows = configuration.projectionWidth
+    return [0..<configuration.innerWidth, rows - configuration.heads..<rows]
+  }
+
+  /// What seeding copies no row of.
+  package var newParameters: [Parameter] {
+    [stepBias, aLog, skip, convolutionWeight, convolutionBias, normWeight]
   }
 
   private var weights: MixerWeights {

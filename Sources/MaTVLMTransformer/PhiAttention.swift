@@ -7,7 +7,7 @@ public struct PhiAttention: Layer {
   public let value: Linear
   public let output: Linear
   private let rotary: RotaryEmbedding
-  private let geometry: AttentionGeometry
+  package let geometry: AttentionGeometry
 
   /// Reads `q_proj`, `k_proj`, `v_proj` and `dense`.
   /// - Parameter rotary: shared by all layers of a decoder.
@@ -45,10 +45,18 @@ public struct PhiAttention: Layer {
 
   /// Whole sequences: what ``inputProjections`` made → what ``output`` takes, [T, H·P].
   public func attend(_ projected: [Tensor], _ layout: SequenceLayout) -> Tensor {
-    let table = rotary.table(positions: layout.longest)
-    let q = rotate(projected[0], table, positions: layout.positions, heads: geometry.heads)
-    let k = rotate(projected[1], table, positions: layout.positions, heads: geometry.keyValueHeads)
+    let (q, k) = rotated(projected, layout)
     return attention(q, k, projected[2], geometry, layout.segments)
+  }
+
+  /// Query [T, H·P] and key [T, G·P] of whole sequences, turned by their positions, from what
+  /// ``inputProjections`` made.
+  package func rotated(_ projected: [Tensor], _ layout: SequenceLayout) -> (q: Tensor, k: Tensor) {
+    let table = rotary.table(positions: layout.longest)
+    return (
+      rotate(projected[0], table, positions: layout.positions, heads: geometry.heads),
+      rotate(projected[1], table, positions: layout.positions, heads: geometry.keyValueHeads)
+    )
   }
 
   /// Sequences that go on: as above, and keys and values are added to one cache for each segment.

@@ -24,6 +24,9 @@ struct LayerOptions: ParsableArguments {
     }
   }
 
+  /// Whether the command line says which layers.
+  var areGiven: Bool { ssmLayers != nil || ssmRatio != nil }
+
   /// The layers to replace in a decoder of `count`.
   func layers(of count: Int) throws -> [Int] {
     guard let list = ssmLayers?.layers else {

@@ -9,6 +9,13 @@ struct ObjectiveOptions: ParsableArguments {
   var layerWeight: Float?
 
   @Option(
+    help: """
+      What of these is compared: output (what they add to the stream), heads (what their output \
+      projections take, mean square), matrix (how they mix rows).
+      """)
+  var layerLoss: DistillationObjective.LayerComparison?
+
+  @Option(
     parsing: .unconditional,
     help: "The weight of the distance between the distributions of student and teacher.")
   var klWeight: Float?
@@ -27,11 +34,24 @@ struct ObjectiveOptions: ParsableArguments {
     help: "How rows count: authors (sums, as the published code), token-mean.")
   var reduction: DistillationObjective.Reduction?
 
-  func validate() throws { _ = try objective() }
+  /// These options, and where they say nothing those of the run.
+  func over(_ run: ObjectiveOptions) -> ObjectiveOptions {
+    var options = run
+    options.layerWeight = layerWeight ?? run.layerWeight
+    options.layerLoss = layerLoss ?? run.layerLoss
+    options.klWeight = klWeight ?? run.klWeight
+    options.ceWeight = ceWeight ?? run.ceWeight
+    options.divergence = divergence ?? run.divergence
+    options.temperature = temperature ?? run.temperature
+    options.reduction = reduction ?? run.reduction
+    return options
+  }
 
+  /// - Throws: `ValidationError` naming what is out of range.
   func objective() throws -> DistillationObjective {
     var objective = DistillationObjective()
     objective.layerWeight = layerWeight ?? objective.layerWeight
+    objective.layerComparison = layerLoss ?? objective.layerComparison
     objective.logitWeight = klWeight ?? objective.logitWeight
     objective.labelWeight = ceWeight ?? objective.labelWeight
     objective.divergence = divergence ?? objective.divergence
@@ -43,3 +63,4 @@ struct ObjectiveOptions: ParsableArguments {
 }
 
 extension DistillationObjective.Reduction: ExpressibleByArgument {}
+extension DistillationObjective.LayerComparison: ExpressibleByArgument {}

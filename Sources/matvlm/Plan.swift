@@ -24,8 +24,7 @@ struct Plan: ParsableCommand {
   func run() throws {
     let device = try distillation.machine.open()
     let source = try distillation.source()
-    let configuration = try distillation.training.configuration(
-      source.defaults, samples: source.train.count)
+    let configuration = try distillation.configuration(source)
     let (count, memory) = try distillation.limits.fitting(
       configuration, distillation, source, on: device, samples: 128)
     let plan = try RunPlan(

@@ -10,6 +10,7 @@ struct ProgressPrinter {
   private let clock = ContinuousClock()
   private let start: ContinuousClock.Instant
   private var shown: ContinuousClock.Instant?
+  private var stage: String?
 
   init(steps: Int, after made: Int) {
     (self.steps, self.made) = (steps, made)
@@ -27,6 +28,8 @@ struct ProgressPrinter {
   }
 
   private mutating func show(_ update: TrainingUpdate) {
+    if let stage = update.stage, stage != self.stage { line("stage \(stage)") }
+    stage = update.stage
     if let outlier = update.outlier { line(Self.text(outlier, of: update)) }
     let isLast = update.step == steps
     let text = describe(update)
@@ -64,7 +67,9 @@ struct ProgressPrinter {
   }
 
   private static func text(_ losses: LossMeans) -> String {
-    "layer \(number(losses.layer, 3))  kl \(number(losses.kl, 3))  ce \(number(losses.ce, 3))"
+    [("layer", losses.layer), ("kl", losses.kl), ("ce", losses.ce)].compactMap { name, value in
+      value.map { "\(name) \(number($0, 3))" }
+    }.joined(separator: "  ")
   }
 
   private static func number(_ value: Double, _ digits: Int) -> String {

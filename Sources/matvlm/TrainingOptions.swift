@@ -88,6 +88,20 @@ struct TrainingOptions: ParsableArguments {
     if steps != nil { _ = try configuration(RunDefaults(), samples: 1) }
   }
 
+  /// These options of a stage, and where they say nothing those of the run.
+  func over(_ run: TrainingOptions) -> TrainingOptions {
+    var options = run
+    if steps != nil || epochs != nil { (options.steps, options.epochs) = (steps, epochs) }
+    options.batchSize = batchSize ?? run.batchSize
+    options.gradientAccumulation = gradientAccumulation ?? run.gradientAccumulation
+    options.learningRate = learningRate ?? run.learningRate
+    options.warmupSteps = warmupSteps ?? run.warmupSteps
+    options.decaySteps = decaySteps ?? run.decaySteps
+    options.weightDecay = weightDecay ?? run.weightDecay
+    options.clip = clip ?? run.clip
+    return options
+  }
+
   /// The run over `samples` samples.
   /// - Throws: `ValidationError` naming what is out of range.
   func configuration(_ command: RunDefaults, samples: Int) throws -> TrainingConfiguration {

@@ -85,7 +85,8 @@ struct TrainingSession {
   private mutating func begin(in folder: RunFolder) throws -> TrainingLog {
     let logs = try goOn(from: folder.series)
     try settings.write(into: folder.url)
-    return try TrainingLog(in: folder.url, continuing: logs, events: hasEvents)
+    return try TrainingLog(
+      in: folder.url, continuing: logs, events: hasEvents, hasStages: trainer.hasStages)
   }
 
   /// Whether it is time to save, by rank 0's clock, and the signal that came to any rank.

@@ -51,6 +51,31 @@ struct LayerLossTests {
     #expect(mismatch(gradient.array(), slopes, relativeL2: 1e-6) == nil)
   }
 
+  @Test("Heads: the mean square of each sequence, and its slope", arguments: CPUVariant.all)
+  func heads(_ variant: CPUVariant) throws {
+    var objective = DistillationObjective()
+    (objective.layerComparison, objective.layerWeight) = (.heads, 0.5)
+    let output = Parameter("output", normal(variant.device, seed: 1))
+    output.isTrainable = true
+    let target = normal(variant.device, seed: 2)
+    let loss = LayerLoss(output.value, target, Self.segments, objective, sequences: 8)
+    let (a, b) = (output.value.array().rows(Self.width), target.array().rows(Self.width))
+    var sum = 0.0
+    var slopes: [Float] = []
+    for (start, length) in zip(Self.segments.starts, Self.segments.lengths) where length > 0 {
+      let differences = (start..<start + length).flatMap { row in
+        zip(a[row], b[row]).map { $0 - $1 }
+      }
+      let count = Double(length * Self.width)
+      sum += differences.reduce(0) { $0 + $1 * $1 } / count
+      slopes += differences.map { Float(0.5 / 8 * 2 * $0 / count) }
+    }
+    #expect(deviation(loss.sum, from: sum, relative: 1e-6) == nil)
+    #expect(deviation(Double(loss.total.item()), from: sum * 0.5 / 8, relative: 1e-6) == nil)
+    let gradient = try #require(gradients(of: loss.total)[output])
+    #expect(mismatch(gradient.array(), slopes, relativeL2: 1e-6) == nil)
+  }
+
   @Test("a mixer that equals its attention has no gradient, and none that is undefined")
   func equal() throws {
     for reduction in DistillationObjective.Reduction.allCases {

@@ -118,11 +118,13 @@ struct RunFileTests {
     for option in options.sorted() {
       // The message for a name that is nearly right has the whole key.
       let error = try workplace.run([verb, "--set", "x.\(option)=1"]).errors
-      #expect(error.contains(".\(option)?"), "\(option): \(error)")
+      #expect(error.contains(".\(option)?") || error.contains(" \(option)?"), "\(option): \(error)")
     }
   }
 
-  @Test("The ready files run, and take effect as they are written", arguments: names)
+  @Test(
+    "The ready files of one stage run, and take effect as they are written",
+    arguments: names.filter { !["mmmamba.yaml", "mohawk.yaml"].contains($0) })
   func recipe(_ name: String) throws {
     let yaml = try String(contentsOf: Self.folder.appending(path: name), encoding: .utf8)
     // The small teacher has four layers and eight samples.
@@ -149,7 +151,8 @@ struct RunFileTests {
   func recipes() throws {
     #expect(
       Self.names == [
-        "12.5-percent.yaml", "25-percent.yaml", "50-percent.yaml", "table-3-beginning.yaml",
+        "12.5-percent.yaml", "25-percent.yaml", "50-percent.yaml", "mmmamba.yaml", "mohawk.yaml",
+        "table-3-beginning.yaml",
         "table-3-end.yaml", "table-3-middle.yaml", "table-4-all.yaml", "table-4-label.yaml",
         "table-4-layer.yaml", "table-4-probability.yaml",
       ])

@@ -12,6 +12,15 @@ public struct DecoderBlock: Layer {
     run(x) { mixer.mix($0, layout) }
   }
 
+  /// Whole sequences, as a student learns that drops some of what its branches add to the stream.
+  func callAsFunction(
+    _ x: Tensor, _ layout: SequenceLayout, _ dropout: BlockDropout, layer: Int
+  ) -> Tensor {
+    let n = norm(x)
+    return x + dropout(mixer(n, layout), .mixer, layer: layer, layout.segments)
+      + dropout(mlp(n), .mlp, layer: layer, layout.segments)
+  }
+
   /// Sequences that go on: x [T, D] → [T, D].
   func callAsFunction(
     _ x: Tensor, _ layout: SequenceLayout, states: inout [MixerState]

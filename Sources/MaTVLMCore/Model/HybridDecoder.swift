@@ -59,26 +59,32 @@ public struct HybridDecoder: Layer {
   ///
   /// - Parameters:
   ///   - layers: blocks that still have attention.
+  ///   - teacher: whose attention mixers are seeded from; nil: this decoder's own.
   ///   - seed: draws what the seeding does not copy; each layer draws its own.
-  /// - Precondition: every layer exists and has attention.
+  /// - Precondition: every layer exists and has attention, the teacher's too.
   public func replacingAttention(
-    at layers: [Int], with mamba: Mamba2Configuration, _ seeding: AttentionSeeding, seed: UInt64
+    at layers: [Int], with mamba: Mamba2Configuration, _ seeding: AttentionSeeding,
+    from teacher: HybridDecoder? = nil, seed: UInt64
   ) -> HybridDecoder {
-    replacingAttention(at: layers) { _, path, attention in
+    replacingAttention(at: layers, from: teacher) { _, path, attention in
       Mamba2Mixer(mamba, named: path, seededFrom: attention, seeding, seed: seed)
     }
   }
 
   /// A decoder that shares everything but the mixers of `layers`.
   ///
-  /// - Parameter mixer: makes each, of the block's number, the mixer's path in a checkpoint, and the
-  ///   attention that it replaces.
+  /// - Parameters:
+  ///   - teacher: whose attention mixers are made from; nil: this decoder's own.
+  ///   - mixer: makes each, of the block's number, the mixer's path in a checkpoint, and attention.
   func replacingAttention(
-    at layers: [Int], by mixer: (Int, String, AttentionProjections) throws -> Mamba2Mixer
+    at layers: [Int], from teacher: HybridDecoder? = nil,
+    by mixer: (Int, String, AttentionProjections) throws -> Mamba2Mixer
   ) rethrows -> HybridDecoder {
     var student = self
+    let source = teacher ?? self
     for layer in layers {
-      guard blocks.indices.contains(layer), case .attention(let attention) = blocks[layer].mixer
+      guard blocks.indices.contains(layer), case .attention = blocks[layer].mixer,
+        case .attention(let attention) = source.blocks[layer].mixer
       else { fatalError("replacingAttention: layer \(layer) has no attention") }
       let projections = AttentionProjections(
         query: attention.query, key: attention.key, value: attention.value,
@@ -102,22 +108,44 @@ public struct HybridDecoder: Layer {
   public func callAsFunction(_ x: Tensor, _ layout: SequenceLayout, recompute: Bool = false)
     -> Tensor
   {
+    self(x, layout, recompute: recompute, dropout: nil)
+  }
+
+  /// The same.
+  /// - Parameter dropout: of what the blocks add to the stream; nil: none.
+  func callAsFunction(
+    _ x: Tensor, _ layout: SequenceLayout, recompute: Bool, dropout: BlockDropout?
+  ) -> Tensor {
     finalNorm(
-      blocks.reduce(x) { x, block in
-        recompute ? recomputing(x, block.parameters) { block($0, layout) } : block(x, layout)
+      blocks.enumerated().reduce(x) { x, next in
+        let (layer, block) = next
+        @Sendable func run(_ x: Tensor) -> Tensor {
+          dropout.map { block(x, layout, $0, layer: layer) } ?? block(x, layout)
+        }
+        return recompute ? recomputing(x, block.parameters, run) : run(x)
       })
   }
 
-  /// What a layer-wise loss compares: the normed input and the mixer's output of one block.
+  /// What a layer-wise loss needs of one block: the normed rows, and what the loss compares with.
   struct MixerRecord: Sendable {
     let input: Tensor
-    let output: Tensor
+    let target: Tensor
+  }
+
+  /// What layer-wise losses compare with.
+  enum MixerTarget: Sendable {
+    /// What the mixer adds to the stream.
+    case output
+    /// What the mixer's output projection takes.
+    case heads
+    /// What mixer and MLP add to the stream.
+    case branches
   }
 
   /// Final rows as above, and a record of the mixers of `layers`.
-  func recordingMixers(_ x: Tensor, _ layout: SequenceLayout, of layers: Set<Int>)
-    -> (rows: Tensor, mixers: [Int: MixerRecord])
-  {
+  func recordingMixers(
+    _ x: Tensor, _ layout: SequenceLayout, of layers: Set<Int>, _ target: MixerTarget
+  ) -> (rows: Tensor, mixers: [Int: MixerRecord]) {
     var x = x
     var records: [Int: MixerRecord] = [:]
     for (index, block) in blocks.enumerated() {
@@ -126,9 +154,17 @@ public struct HybridDecoder: Layer {
         continue
       }
       let n = block.norm(x)
-      let mixed = block.mixer(n, layout)
-      records[index] = MixerRecord(input: n, output: mixed)
-      x = x + mixed + block.mlp(n)
+      let heads = block.mixer.mix(linear(n, block.mixer.inputProjections), layout)
+      let mixed = linear(heads, [block.mixer.outputProjection])[0]
+      let hidden = block.mlp(n)
+      let compared =
+        switch target {
+        case .output: mixed
+        case .heads: heads
+        case .branches: mixed + hidden
+        }
+      records[index] = MixerRecord(input: n, target: compared)
+      x = x + mixed + hidden
     }
     return (finalNorm(x), records)
   }

@@ -7,14 +7,18 @@ extension VisionLanguageModel {
   ///
   /// - Parameters:
   ///   - layers: blocks that have attention.
+  ///   - teacher: whose attention the mixers are seeded from; nil: this model's own.
   ///   - seed: draws what the seeding does not copy.
-  /// - Throws: ``ConfigurationError`` when the configuration cannot describe the student.
-  /// - Precondition: every layer exists and has attention.
+  /// - Throws: ``ConfigurationError`` when the configuration cannot describe the student,
+  ///   ``StudentError`` when a layer has no attention.
+  /// - Precondition: every layer exists.
   public func student(
-    replacing layers: [Int], _ seeding: AttentionSeeding, seed: UInt64
+    replacing layers: [Int], _ seeding: AttentionSeeding, from teacher: VisionLanguageModel? = nil,
+    seed: UInt64
   ) throws -> VisionLanguageModel {
-    try student { decoder, mamba in
-      decoder.replacingAttention(at: layers, with: mamba, seeding, seed: seed)
+    try student(replacing: layers, from: teacher) { decoder, mamba in
+      decoder.replacingAttention(
+        at: layers, with: mamba, seeding, from: teacher?.decoder, seed: seed)
     }
   }
 
@@ -27,15 +31,16 @@ extension VisionLanguageModel {
   ///   - seed: draws the samples, and what is neither copied nor fitted.
   ///   - report: called after each layer.
   /// - Throws: ``CalibrationError``, ``SampleError``, ``ConfigurationError`` when the configuration
-  ///   cannot describe the student, and what `report` throws.
-  /// - Precondition: every layer exists and has attention, and the calibration has no problem.
+  ///   cannot describe the student, ``StudentError`` when a layer has no attention, and what `report`
+  ///   throws.
+  /// - Precondition: every layer exists, and the calibration has no problem.
   public func student(
     replacing layers: [Int], calibratedOn data: any TrainingData, _ calibration: Calibration,
     seed: UInt64, report: (CalibrationEvent) throws -> Void = { _ in }
   ) throws -> VisionLanguageModel {
     require(calibration.problem == nil, "calibration: \(calibration.problem ?? "")")
     var walk = try CalibrationWalk(self, data, calibration, seed: seed, report)
-    return try student { decoder, mamba in
+    return try student(replacing: layers) { decoder, mamba in
       // In order: the walk goes through the decoder once.
       try decoder.replacingAttention(at: layers.sorted()) { layer, path, attention in
         let examples = walk.examples(of: layer)
@@ -53,8 +58,11 @@ extension VisionLanguageModel {
   }
 
   private func student(
+    replacing layers: [Int], from teacher: VisionLanguageModel? = nil,
     _ replace: (HybridDecoder, Mamba2Configuration) throws -> HybridDecoder
   ) throws -> VisionLanguageModel {
+    try checkAttention(at: layers)
+    try teacher?.checkAttention(at: layers)
     var student = self
     let text = configuration.text
     let mamba =
@@ -70,10 +78,13 @@ extension VisionLanguageModel {
 
   /// What distillation trains: the mixers that replaced attention, and the connector. An explicit
   /// list; names play no part in it.
-  public var distilledParameters: [Parameter] {
+  public var distilledParameters: [Parameter] { mixerParameters + connector.parameters }
+
+  /// What replaced attention.
+  var mixerParameters: [Parameter] {
     decoder.blocks.flatMap { block -> [Parameter] in
       if case .mamba(let mixer) = block.mixer { mixer.parameters } else { [] }
-    } + connector.parameters
+    }
   }
 }
 
@@ -98,5 +109,52 @@ extension VisionLanguageModel {
         description: "\(file): text_config or vision_config differ from the teacher's")
     }
     return self
+  }
+
+  /// This student with more layers replaced: those that are Mamba-2 already stay as they are, the
+  /// others are seeded from `teacher` (MambaInLlama's progressive distillation, arXiv:2408.15237).
+  ///
+  /// - Parameters:
+  ///   - layers: all that are to be Mamba-2.
+  ///   - seed: draws what the seeding does not copy.
+  /// - Throws: ``StudentError`` when this student has Mamba-2 layers beyond these, or the teacher no
+  ///   attention in a new one.
+  /// - Precondition: every layer exists, and this is a student of `teacher`.
+  public func extended(
+    to layers: [Int], _ seeding: AttentionSeeding, from teacher: VisionLanguageModel, seed: UInt64
+  ) throws -> VisionLanguageModel {
+    let own = Set(decoder.mambaLayers)
+    let beyond = own.subtracting(layers).sorted()
+    guard beyond.isEmpty else {
+      throw StudentError(
+        description: "\(configuration.source.file): layers \(Self.list(beyond)) of the student are "
+          + "Mamba-2 already and cannot be attention again; replace \(Self.list(own.sorted())) and "
+          + "more")
+    }
+    let new = layers.filter { !own.contains($0) }
+    return new.isEmpty ? self : try student(replacing: new, seeding, from: teacher, seed: seed)
+  }
+
+  /// - Throws: ``StudentError`` when mixers and attention cannot be compared head by head.
+  public func checkHeads(asOf teacher: VisionLanguageModel) throws {
+    let (own, other) = (configuration.mamba?.configuration.heads, teacher.configuration.text.heads)
+    if let own, own != other {
+      throw StudentError(
+        description: "\(configuration.source.file): matrices are compared head by head, but the "
+          + "mixers have \(own) heads and the attention \(other)")
+    }
+  }
+
+  private func checkAttention(at layers: [Int]) throws {
+    let replaced = layers.filter(decoder.mambaLayers.contains)
+    guard replaced.isEmpty else {
+      throw StudentError(
+        description: "\(configuration.source.file): layers \(Self.list(replaced)) are Mamba-2 "
+          + "already and have no attention to replace")
+    }
+  }
+
+  private static func list(_ layers: [Int]) -> String {
+    layers.map(String.init).joined(separator: ", ")
   }
 }

@@ -38,6 +38,8 @@ package struct Batch: Sendable {
   package let spliced: SplicedSequences
   package let pictures: [RGBImage]
   package let ids: [String]
+  /// What the student drops while it learns from this batch.
+  package var dropout: BlockDropout?
 
   package init(spliced: SplicedSequences, pictures: [RGBImage], ids: [String]) {
     (self.spliced, self.pictures, self.ids) = (spliced, pictures, ids)

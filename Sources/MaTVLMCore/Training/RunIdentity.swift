@@ -40,7 +40,12 @@ extension Trainer {
   public func identity() throws -> RunIdentity {
     require(position.step == 0, "identity: update \(position.step)")
     var facts = try Self.settings(configuration).filter { !Self.free.contains($0.key) }
-    facts.merge(try Self.settings(task.objective)) { one, _ in one }
+    for stage in stages {
+      let settings =
+        try stage.declared.map { try Self.settings($0, named: "stages.\($0.name)") }
+        ?? Self.settings(stage.task.objective)
+      facts.merge(settings) { one, _ in one }
+    }
     facts["data"] = data.identity
     facts["held_out"] = heldOut?.identity
     facts["activations"] = student.device.backend.activationType.description
@@ -62,15 +67,17 @@ extension Trainer {
   /// What trains, as it is: before the first update, layers, seeding and seed show in it.
   var start: String {
     var checksum = CRC32C()
-    for parameter in task.trained {
+    for parameter in trainedParameters {
       Data(parameter.name.utf8).withUnsafeBytes { checksum.update($0) }
       parameter.value.array().withUnsafeBytes { checksum.update($0) }
     }
-    return "\(task.trained.count) tensors, crc32c " + String(format: "%08x", checksum.value)
+    return "\(trainedParameters.count) tensors, crc32c " + String(format: "%08x", checksum.value)
   }
 
   /// The fields of a value, those of its fields by dotted names.
-  private static func settings(_ value: some Encodable) throws -> [String: String] {
+  private static func settings(
+    _ value: some Encodable, named name: String = ""
+  ) throws -> [String: String] {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
     var settings: [String: String] = [:]
@@ -85,7 +92,7 @@ extension Trainer {
       case .array, .null: settings[name] = "\(value)"
       }
     }
-    add(try JSONDecoder().decode(JSONValue.self, from: encoder.encode(value)), "")
+    add(try JSONDecoder().decode(JSONValue.self, from: encoder.encode(value)), name)
     return settings
   }
 }

@@ -10,7 +10,7 @@ extension Trainer {
   ///   sequences than there are ranks; what ``identity()`` throws.
   /// - Precondition: no update was made.
   public mutating func join(_ ranks: any Communicator) throws -> RunIdentity {
-    let sequences = configuration.sequencesPerUpdate
+    let sequences = stages.map(\.configuration.sequencesPerUpdate).min() ?? 0
     guard ranks.size <= sequences else {
       throw CommunicatorError.tooManyRanks(ranks.size, sequences: sequences)
     }
@@ -46,12 +46,13 @@ extension Trainer {
     guard ranks.size > 1 else { return }
     let state = try ranks.gather {
       TrainingCheckpoint(
-        position: position, momentSteps: optimizer.moments.mapValues(\.step), logs: [:])
+        position: position, stage: stage.declared?.name,
+        momentSteps: optimizer.moments.mapValues(\.step), logs: [:])
     }[0]
     guard state.position.step > 0 else { return }
     var restored = TrainingCheckpoint.Restored(state: state)
-    for parameter in trainedParameters {
-      restored.values.append(broadcast(parameter.value))
+    for parameter in parameters(changedBefore: state.position.step) {
+      restored.values.append((parameter, broadcast(parameter.value)))
       guard let step = state.momentSteps[parameter.name] else { continue }
       let own = optimizer.moments[parameter.name]
       restored.moments[parameter.name] = AdamW.Moments(

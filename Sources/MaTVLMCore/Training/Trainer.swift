@@ -4,7 +4,11 @@ import MaTVLMTensor
 
 /// A run: takes samples in order, adds up gradients, steps, and reports.
 public struct Trainer: Sendable {
-  let task: any TrainingTask
+  /// In the order in which they are run; a run without stages is one.
+  let stages: [StageOfRun]
+  /// The one that the next update belongs to.
+  private(set) var stage: StageOfRun
+  /// As the run was given; ``StageOfRun`` says how it goes during a stage.
   let configuration: TrainingConfiguration
   let data: any TrainingData
   let heldOut: (any TrainingData)?
@@ -14,6 +18,10 @@ public struct Trainer: Sendable {
   /// Reads ahead; begins with the first update.
   private var batches: BatchLoader?
   private var unreached: UnreachedParameters
+  /// 1 where a matrix that trains in part trains, 0 elsewhere.
+  private var masks: [String: Tensor] = [:]
+  /// The parameters that change at some time of the run.
+  public let trainedParameters: [Parameter]
   /// The processes that make each update together; see ``join(_:)``.
   var ranks: any Communicator = OneProcess()
 
@@ -50,24 +58,36 @@ public struct Trainer: Sendable {
     _ task: any TrainingTask, _ configuration: TrainingConfiguration, data: any TrainingData,
     heldOut: (any TrainingData)?
   ) {
-    require(configuration.problem == nil, "Trainer: \(configuration.problem ?? "")")
-    require(data.count > 0, "Trainer: no data")
-    (self.task, self.configuration, self.data) = (task, configuration, data)
-    self.heldOut = heldOut
-    optimizer = AdamW(configuration.optimizer)
-    unreached = UnreachedParameters(task.trained)
+    let stage = StageOfRun(declared: nil, task: task, configuration: configuration, start: 0)
+    self.init([stage], configuration, data: data, heldOut: heldOut)
   }
+
+  /// - Precondition: there is a stage, and each begins where the one before it ends.
+  init(
+    _ stages: [StageOfRun], _ configuration: TrainingConfiguration, data: any TrainingData,
+    heldOut: (any TrainingData)?
+  ) {
+    let problem = stages.lazy.compactMap(\.configuration.problem).first
+    require(problem == nil, "Trainer: \(problem ?? "")")
+    require(data.count > 0, "Trainer: no data")
+    (self.stages, stage, self.configuration) = (stages, stages[0], configuration)
+    (self.data, self.heldOut) = (data, heldOut)
+    trainedParameters = Self.trained(in: stages)
+    optimizer = AdamW(stage.configuration.optimizer)
+    unreached = UnreachedParameters(stage.task.trained)
+    enter(stage)
+  }
+
+  /// What is learned in the present stage.
+  var task: any TrainingTask { stage.task }
 
   /// The model that learns.
   public var student: VisionLanguageModel { task.student }
 
-  /// The parameters that change.
-  public var trainedParameters: [Parameter] { task.trained }
-
   /// Updates of the whole run.
-  public var steps: Int { configuration.steps }
+  public var steps: Int { stages.last!.end }
 
-  public var isFinished: Bool { position.step >= configuration.steps }
+  public var isFinished: Bool { position.step >= steps }
 
   /// Runs to the end.
   ///
@@ -83,31 +103,50 @@ public struct Trainer: Sendable {
   ///   and `report` throw.
   /// - Precondition: the run is not finished.
   public mutating func advance(_ report: (TrainingEvent) throws -> Void) throws {
-    require(!isFinished, "advance: all \(configuration.steps) updates are made")
+    require(!isFinished, "advance: all \(steps) updates are made")
     let loader = batches ?? makeLoader()
     batches = nil  // What was read ahead is lost if this fails.
     try report(.update(update(loader, report)))
     batches = loader
     if let interval = configuration.evaluationInterval, let heldOut,
-      position.step % interval == 0 || isFinished
+      position.step % interval == 0 || position.step == stage.end
     {
       let losses = try evaluate(heldOut)
       note(losses)
       try report(.evaluation(step: position.step, losses))
     }
+    if position.step == stage.end, !isFinished { beginNextStage() }
   }
 
   /// Goes on from a checkpoint that was read for this trainer.
   mutating func restore(_ restored: TrainingCheckpoint.Restored) {
-    for (parameter, value) in zip(task.trained, restored.values) { parameter.assign(value) }
-    optimizer = AdamW(configuration.optimizer, moments: restored.moments)
     position = restored.state.position
+    enter(stage(of: position.step))
+    for (parameter, value) in restored.values { parameter.assign(value) }
+    optimizer = AdamW(stage.configuration.optimizer, moments: restored.moments)
+  }
+
+  /// Makes what the stage trains trainable and everything else frozen; the optimiser starts anew.
+  mutating func enter(_ stage: StageOfRun) {
+    self.stage = stage
+    for parameter in trainedParameters { parameter.isTrainable = false }
+    for parameter in stage.task.trained { parameter.isTrainable = true }
+    optimizer = AdamW(stage.configuration.optimizer)
+    unreached = UnreachedParameters(stage.task.trained)
+    masks = stage.masks()
     batches = nil
+  }
+
+  /// Losses of two stages are not of one kind: what was ordinary and what was best is forgotten.
+  private mutating func beginNextStage() {
+    enter(stage(of: position.step))
+    position.watch = OutlierWatch()
+    position.best = nil
   }
 
   private func makeLoader() -> BatchLoader {
     BatchLoader(
-      data, for: task.student, rounds, updates: configuration.steps - position.step,
+      data, for: task.student, rounds, updates: stage.end - position.step,
       maximumLength: configuration.maximumLength,
       order: SampleOrder(
         count: data.count, shuffles: configuration.shuffles, seed: configuration.seed,
@@ -117,7 +156,7 @@ public struct Trainer: Sendable {
 
   private var rounds: UpdateRounds {
     UpdateRounds(
-      sequences: configuration.sequencesPerUpdate, batchSize: configuration.batchSize,
+      sequences: stage.configuration.sequencesPerUpdate, batchSize: stage.configuration.batchSize,
       ranks: ranks.size)
   }
 
@@ -133,7 +172,10 @@ public struct Trainer: Sendable {
   ) throws -> TrainingUpdate {
     let clock = ContinuousClock()
     let start = clock.now
-    let sum = try added(accumulate(batches, report))
+    var sum = try added(accumulate(batches, report))
+    for parameter in task.trained {
+      if let mask = masks[parameter.name] { sum.gradients.multiply(parameter, by: mask) }
+    }
     let norm = sum.gradients.norm()
     try task.student.device.check()
     guard norm.isFinite, sum.losses.isFinite else {
@@ -142,20 +184,21 @@ public struct Trainer: Sendable {
     try unreached.check(
       sum.gradients, step: position.step + 1,
       exempt: sum.hasPictures ? [] : task.reachedByPictures)
-    let losses = sum.losses.mean(over: configuration.sequencesPerUpdate)
+    let losses = sum.losses.mean(
+      over: stage.configuration.sequencesPerUpdate, isWhole: !task.objective.isLayerLocal)
     let outlier = judge(losses, norm)
-    let rate = configuration.schedule.rate(at: position.step)
+    let rate = stage.learningRate(at: position.step)
     if outlier?.isSkipped != true {
       optimizer.update(
         task.trained, with: sum.gradients, learningRate: Float(rate),
-        gradientScale: clippingFactor(norm))
+        gradientScale: clippingFactor(norm), masks: masks)
     }
     position.step += 1
     position.samples = sum.end
     return TrainingUpdate(
       step: position.step, learningRate: rate, losses: losses, objective: task.objective,
       gradientNorm: Double(norm), rows: sum.rows, seconds: (clock.now - start) / .seconds(1),
-      outlier: outlier)
+      outlier: outlier, stage: stage.declared?.name)
   }
 
   /// What the batches of an update add up to, on one rank or on all.
@@ -177,9 +220,12 @@ public struct Trainer: Sendable {
       let prepared = batches.next()
       for error in prepared.skipped { try report(.skipped(error)) }
       sum.end = prepared.end
-      guard let batch = try prepared.batch.get() else { continue }
+      guard var batch = try prepared.batch.get() else { continue }
+      batch.dropout = BlockDropout(
+        rate: configuration.studentDropout, seed: configuration.seed, step: position.step,
+        samples: prepared.indices)
       let (gradients, losses) = task.lossGradients(
-        batch, sequences: configuration.sequencesPerUpdate)
+        batch, sequences: stage.configuration.sequencesPerUpdate)
       sum.gradients += gradients
       sum.losses += losses
       sum.rows += batch.spliced.segments.rows
@@ -204,7 +250,7 @@ public struct Trainer: Sendable {
 
   /// As `torch.nn.utils.clip_grad_norm_`.
   private func clippingFactor(_ norm: Float) -> Float {
-    guard let clip = configuration.clip else { return 1 }
+    guard let clip = stage.configuration.clip else { return 1 }
     return min(1, clip / (norm + 1e-6))
   }
 
@@ -212,9 +258,10 @@ public struct Trainer: Sendable {
   func evaluate(_ heldOut: any TrainingData) throws -> LossMeans {
     var sums = LossSums()
     var sequences = 0
-    let starts = stride(from: 0, to: heldOut.count, by: configuration.batchSize)
+    let size = stage.configuration.batchSize
+    let starts = stride(from: 0, to: heldOut.count, by: size)
     for (batchNumber, start) in starts.enumerated() where batchNumber % ranks.size == ranks.rank {
-      let end = min(heldOut.count, start + configuration.batchSize)
+      let end = min(heldOut.count, start + size)
       let examples = (start..<end).compactMap { index in
         try? TrainingExample(heldOut.sample(index), for: task.student)
       }

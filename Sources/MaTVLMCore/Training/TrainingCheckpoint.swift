@@ -11,6 +11,8 @@ import MaTVLMTensor
 struct TrainingCheckpoint: Codable {
   var format = Self.currentFormat
   let position: TrainingPosition
+  /// The name of the stage that the next update belongs to; nil in a run without stages.
+  let stage: String?
   /// Updates that went into each parameter's moments.
   let momentSteps: [String: Int]
   /// Bytes of each log file up to the position.
@@ -27,7 +29,8 @@ struct TrainingCheckpoint: Codable {
     try trainer.student.device.check()
     let moments = trainer.optimizer.moments
     try SafetensorsWriter.write(
-      trainer.trainedParameters.map { CheckpointTensor($0, as: .float32) },
+      trainer.parameters(changedBefore: trainer.position.step)
+        .map { CheckpointTensor($0, as: .float32) },
       to: folder.appending(path: parametersName))
     try SafetensorsWriter.write(
       moments.sorted { $0.key < $1.key }.flatMap { name, moments in
@@ -37,7 +40,8 @@ struct TrainingCheckpoint: Codable {
         ]
       }, to: folder.appending(path: momentsName))
     let state = TrainingCheckpoint(
-      position: trainer.position, momentSteps: moments.mapValues(\.step), logs: logs)
+      position: trainer.position, stage: trainer.stage.declared?.name,
+      momentSteps: moments.mapValues(\.step), logs: logs)
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
     try AtomicFile.write(try encoder.encode(state), to: folder.appending(path: stateName))
@@ -62,10 +66,10 @@ struct TrainingCheckpoint: Codable {
     let parameters = try SafetensorsFile(folder.appending(path: parametersName))
     let moments = try SafetensorsFile(folder.appending(path: momentsName))
     var restored = Restored(state: state)
-    for parameter in trainer.trainedParameters {
+    for parameter in trainer.parameters(changedBefore: state.position.step) {
       let (name, shape) = (parameter.name, parameter.shape)
       let device = parameter.value.device
-      restored.values.append(try parameters.values(name, shape, on: device))
+      restored.values.append((parameter, try parameters.values(name, shape, on: device)))
       guard let step = state.momentSteps[name] else { continue }
       restored.moments[name] = AdamW.Moments(
         first: try moments.values("first.\(name)", shape, on: device),
@@ -77,6 +81,7 @@ struct TrainingCheckpoint: Codable {
   /// Whether the numbers are in range, whoever wrote the file.
   private func isPossible(for trainer: Trainer) -> Bool {
     (0...trainer.steps).contains(position.step)
+      && stage == trainer.stage(of: position.step).declared?.name
       && (0...Int.max >> 1).contains(position.samples.visits) && position.samples.broken >= 0
       && momentSteps.values.allSatisfy { (1...max(1, position.step)).contains($0) }
       && logs.values.allSatisfy { $0 >= 0 }
@@ -85,8 +90,7 @@ struct TrainingCheckpoint: Codable {
   /// What was read: on the device, and not yet in use.
   struct Restored {
     let state: TrainingCheckpoint
-    /// In the order of the trained parameters.
-    var values: [Tensor] = []
+    var values: [(Parameter, Tensor)] = []
     var moments: [String: AdamW.Moments] = [:]
   }
 }

@@ -27,6 +27,9 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
   public var outliers = OutlierPolicy.report
   /// Updates between two evaluations on held-out samples; nil: none.
   public var evaluationInterval: Int?
+  /// The probability with which each number that the student's blocks add to the stream is dropped
+  /// while it learns; 0.1 in the authors' code.
+  public var studentDropout: Float = 0
   /// Keeps only each block's input for the gradient, and computes the block again.
   public var recompute = false
 
@@ -57,6 +60,9 @@ public struct TrainingConfiguration: Sendable, Hashable, Codable {
     }
     if let clip, !(clip > 0 && clip.isFinite) {
       return "the clipping norm must be above 0, not \(clip)"
+    }
+    if !(studentDropout >= 0 && studentDropout < 1) {
+      return "the student's dropout must be 0 or more and below 1, not \(studentDropout)"
     }
     if let outlierFactor, !(outlierFactor > 1 && outlierFactor.isFinite) {
       return "the outlier factor must be above 1, not \(outlierFactor)"

@@ -13,10 +13,11 @@ public enum TrainingEvent: Sendable {
 public struct LossMeans: Sendable, Hashable, Codable {
   /// Σ over the replaced layers of the distance between mixer and attention.
   public let layer: Double
-  /// The divergence from the teacher's distributions, whichever it is.
-  public let kl: Double
-  /// The cross-entropy of the answers' tokens.
-  public let ce: Double
+  /// The divergence from the teacher's distributions, whichever it is; nil where the student was not
+  /// run as a whole, because its layers learn each by itself.
+  public let kl: Double?
+  /// The cross-entropy of the answers' tokens; nil as above.
+  public let ce: Double?
   /// Which part of the answers' tokens the model finds the most likely, each after the true ones
   /// before it; known of evaluations only.
   public let accuracy: Double?
@@ -37,6 +38,8 @@ public struct TrainingUpdate: Sendable {
   public let seconds: Double
   /// What is far out of the ordinary in this update.
   public let outlier: Outlier?
+  /// The stage's name; nil in a run without stages.
+  public let stage: String?
 
   /// The weighted sum of the losses: what the update makes smaller.
   public var loss: Double { objective.weighted(losses) }
@@ -45,10 +48,12 @@ public struct TrainingUpdate: Sendable {
 }
 
 extension LossSums {
-  func mean(over sequences: Int) -> LossMeans {
+  /// - Parameter isWhole: whether the student was run as a whole.
+  func mean(over sequences: Int, isWhole: Bool = true) -> LossMeans {
     let count = Double(sequences)
     return LossMeans(
-      layer: layer / count, kl: logits / count, ce: labels / count,
+      layer: layer / count, kl: isWhole ? logits / count : nil,
+      ce: isWhole ? labels / count : nil,
       accuracy: answerTokens > 0 ? Double(rightTokens) / Double(answerTokens) : nil)
   }
 }
@@ -56,7 +61,7 @@ extension LossSums {
 extension DistillationObjective {
   /// The weighted sum of unweighted losses.
   func weighted(_ losses: LossMeans) -> Double {
-    Double(layerWeight) * losses.layer + Double(logitWeight) * losses.kl
-      + Double(labelWeight) * losses.ce
+    Double(layerWeight) * losses.layer + Double(logitWeight) * (losses.kl ?? 0)
+      + Double(labelWeight) * (losses.ce ?? 0)
   }
 }

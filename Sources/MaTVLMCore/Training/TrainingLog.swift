@@ -23,9 +23,12 @@ public final class TrainingLog {
   /// - Parameters:
   ///   - lengths: what ``synchronize()`` gave; everything later is cut off.
   ///   - events: whether to write an event file.
+  ///   - hasStages: whether the run has stages, and the table a column for them.
   /// - Throws: ``CheckpointError`` when a file cannot be written, or has lost what it is to have.
-  public init(in folder: URL, continuing lengths: [String: Int] = [:], events: Bool = false) throws
-  {
+  public init(
+    in folder: URL, continuing lengths: [String: Int] = [:], events: Bool = false,
+    hasStages: Bool = false
+  ) throws {
     (self.folder, hasEvents) = (folder, events)
     for name in Self.names {
       if let length = lengths[name] {
@@ -35,7 +38,9 @@ public final class TrainingLog {
       }
     }
     _ = try file(Self.updates)
-    if try file(Self.table).length == 0 { try write(UpdateLine.header, to: Self.table) }
+    if try file(Self.table).length == 0 {
+      try write(UpdateLine.header(hasStages: hasStages), to: Self.table)
+    }
     if events, try file(Self.events).length == 0 { try write(EventRecord.start, to: Self.events) }
   }
 

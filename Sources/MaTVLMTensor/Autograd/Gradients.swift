@@ -28,6 +28,13 @@ public struct Gradients: Sendable {
     a.values.merge(b.values) { $0.backend.add($0, $1) }
   }
 
+  /// Multiplies the gradient of `parameter`, if it has one, element by element.
+  /// - Parameter mask: of its shape, float32.
+  package mutating func multiply(_ parameter: Parameter, by mask: Tensor) {
+    guard let leaf = parameter.leaf, let gradient = values[leaf.id] else { return }
+    values[leaf.id] = gradient.backend.multiply(gradient, mask)
+  }
+
   /// Multiplies every gradient by `factor`.
   public mutating func scale(by factor: Float) {
     values = values.mapValues { $0.backend.scale($0, by: factor) }

@@ -24,3 +24,21 @@ package func distance(
   }
   return Distance(total: total, norms: norms)
 }
+
+/// Σ weights[s] · ‖x − target‖² over the rows of each segment.
+///
+/// - Parameters:
+///   - x: [T, D]
+///   - target: [T, D]; nothing flows back into it.
+///   - weights: float32 [S]
+/// - Returns: the sum with its history, and the norms, which are not squared.
+package func squaredDistance(
+  _ x: Tensor, to target: Tensor, _ segments: Segments, weights: Tensor
+) -> Distance {
+  let norms = x.backend.distance(x.detached, target.detached, segments, weights: weights).norms
+  // The slope of w ‖d‖² is 2 w ‖d‖ times that of ‖d‖.
+  let slopes = norms * weights
+  let half = distance(x, to: target, segments, weights: slopes)
+  let total = half.total.detached.recording("squaredDistance", [half.total]) { [$0 * 2] }
+  return Distance(total: total, norms: norms)
+}

@@ -43,19 +43,29 @@ public struct AdamW: Sendable {
   /// - Parameters:
   ///   - gradients: of the loss; multiplied by `gradientScale` first.
   ///   - gradientScale: the clipping factor, 1 for none.
+  ///   - masks: 1 where a parameter of this name trains and 0 where not, of its shape, float32; the
+  ///     gradients are 0 there too.
   public mutating func update(
     _ parameters: [Parameter], with gradients: Gradients, learningRate: Float,
-    gradientScale: Float = 1
+    gradientScale: Float = 1, masks: [String: Tensor] = [:]
   ) {
     var updates: [Int: [AdamWUpdate]] = [:]  // by the step of their moments
     for parameter in parameters {
       guard let gradient = gradients[parameter] else { continue }
       let moments = nextMoments(of: parameter)
+      let decay = Self.decays(parameter) ? configuration.weightDecay : 0
+      let mask = masks[parameter.name]
+      if let mask, decay > 0 {
+        // With gradient and moments 0 the step itself leaves a number as it is; its decay would not.
+        let (value, backend) = (parameter.value.detached, parameter.value.backend)
+        let decayed = backend.scale(backend.multiply(value, mask), by: -learningRate * decay)
+        parameter.assign(backend.add(value, decayed))
+      }
       updates[moments.step, default: []].append(
         AdamWUpdate(
           value: parameter.value.detached, gradient: gradient, firstMoment: moments.first,
           secondMoment: moments.second,
-          weightDecay: Self.decays(parameter) ? configuration.weightDecay : 0))
+          weightDecay: mask == nil ? decay : 0))
     }
     for (step, group) in updates {
       group[0].value.backend.adamW(group, constants(step, learningRate, gradientScale))

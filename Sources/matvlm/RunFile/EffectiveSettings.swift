@@ -9,6 +9,7 @@ struct EffectiveSettings {
 
   private let schema: RunFileSchema
   private var values: [String: String] = [:]
+  private var stages: StageList?
 
   init(_ schema: RunFileSchema) { self.schema = schema }
 
@@ -49,11 +50,26 @@ struct EffectiveSettings {
 
   mutating func set(_ objective: DistillationObjective) {
     self["layer-weight"] = "\(objective.layerWeight)"
+    self["layer-loss"] = objective.layerComparison.rawValue
     self["kl-weight"] = "\(objective.logitWeight)"
     self["ce-weight"] = "\(objective.labelWeight)"
     self["divergence"] = objective.divergence.rawValue
     self["temperature"] = "\(objective.temperature)"
     self["reduction"] = objective.reduction.rawValue
+  }
+
+  /// Every stage with all its options.
+  mutating func set(_ stages: [TrainingStage], of run: TrainingConfiguration) {
+    guard !stages.isEmpty else { return }
+    self.stages = StageList(
+      stages.map { stage in
+        var settings = EffectiveSettings(schema)
+        settings.set(run.during(stage))
+        settings.set(stage.objective)
+        settings["trains"] = stage.trains.isEmpty ? nil : stage.trains.joined(separator: ",")
+        return StageList.Stage(
+          name: stage.name, values: settings.values.filter { RunFileSchema.stage.contains($0.key) })
+      })
   }
 
   mutating func set(_ checkpoints: CheckpointOptions) {
@@ -72,6 +88,9 @@ struct EffectiveSettings {
   /// - Throws: ``CheckpointError/unwritable(path:code:)``.
   func write(into folder: URL) throws {
     let sections: [(Yams.Node, Yams.Node)] = schema.sections.compactMap { section in
+      if section.name == RunFileSchema.stages {
+        return stages.map { (Yams.Node(section.name), $0.node) }
+      }
       let options = section.options.compactMap { option in
         values[option].map { (Yams.Node(option), Yams.Node($0)) }
       }

@@ -26,6 +26,7 @@ struct RunFile {
 
   let schema: RunFileSchema
   private(set) var values: [String: String] = [:]
+  private var stages: StageList?
 
   init(_ schema: RunFileSchema) { self.schema = schema }
 
@@ -45,6 +46,10 @@ struct RunFile {
     }
     for (section, options) in sections {
       let name = section.string ?? ""
+      if name == RunFileSchema.stages, schema.keys.contains(name), options.null == nil {
+        stages = try StageList(options, in: path)
+        continue
+      }
       guard let options = options.mapping else {
         guard options.null == nil else { continue }  // a section without options
         throw RunFileError.wrong(file: path, key: name, expected: "a section of options")
@@ -59,6 +64,10 @@ struct RunFile {
   /// Sets `section.option`; nil takes the option away.
   /// - Parameter origin: what an error names.
   mutating func set(_ key: String, to value: String?, in origin: String) throws {
+    if let value, stages != nil, key.hasPrefix("\(RunFileSchema.stages).") {
+      try stages?.set(key.dropFirst(RunFileSchema.stages.count + 1), to: value, in: origin)
+      return
+    }
     guard schema.keys.contains(key) else {
       throw RunFileError.unknown(file: origin, key: key, nearest: schema.nearest(to: key))
     }
@@ -67,16 +76,19 @@ struct RunFile {
       throw RunFileError.wrong(file: origin, key: key, expected: "true or false, not \(value)")
     }
     values[option] = value
+    if option == RunFileSchema.stages { stages = nil }
   }
 
   /// Takes away what options that come later replace.
   mutating func remove(displacedBy options: Set<String>) {
     for option in options.flatMap(RunFileSchema.displaced(by:)) { values[option] = nil }
+    if options.contains(RunFileSchema.stages) { stages = nil }
   }
 
   /// The command line that says the same.
   var arguments: [String] {
     schema.sections.flatMap(\.options).compactMap { option in
+      if option == RunFileSchema.stages, let stages { return "--\(option)=\(stages.text)" }
       guard let value = values[option] else { return nil }
       guard schema.isFlag(option) else { return "--\(option)=\(value)" }
       if option == "resume" { return value == "true" ? "--resume" : "--no-resume" }
@@ -101,7 +113,7 @@ struct RunFile {
   }
 
   /// A number, text, true or false as it is written; a list with commas; nil for nothing.
-  private static func text(_ node: Node, of key: String, in path: String) throws -> String? {
+  static func text(_ node: Node, of key: String, in path: String) throws -> String? {
     if node.null != nil { return nil }
     if let scalar = node.scalar { return scalar.string }
     let items = (node.sequence.map(Array.init) ?? []).compactMap(\.scalar?.string)

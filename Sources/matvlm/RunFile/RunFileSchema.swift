@@ -1,3 +1,5 @@
+import MaTVLMCore
+
 /// The options of a verb as they stand in run files: in sections, under the names of the command
 /// line.
 struct RunFileSchema {
@@ -23,14 +25,26 @@ struct RunFileSchema {
           "calibration-passes",
         ]
       ),
-      (
-        "objective",
-        ["layer-weight", "kl-weight", "ce-weight", "divergence", "temperature", "reduction"]
-      ),
-    ] + run + [limits]
+      ("objective", objective + ["student-dropout"]),
+    ] + run + [limits, (stages, [stages])]
 
   static let pretrain = RunFileSchema(
     verb: "pretrain", sections: [("data", ["pictures", "turns"])] + run)
+
+  /// A list, and no section.
+  static let stages = "stages"
+
+  private static let objective = [
+    "layer-weight", "layer-loss", "kl-weight", "ce-weight", "divergence", "temperature",
+    "reduction",
+  ]
+
+  /// What a stage may say in place of the run.
+  static let stage =
+    ["name", "trains"] + objective + [
+      "steps", "epochs", "batch-size", "gradient-accumulation", "learning-rate", "warmup-steps",
+      "decay-steps", "weight-decay", "clip",
+    ]
 
   private static let run: [(name: String, options: [String])] = [
     (
@@ -60,7 +74,6 @@ struct RunFileSchema {
   private static let alternatives = [
     "steps": ["epochs"], "epochs": ["steps"], "ssm-layers": ["ssm-ratio"],
     "ssm-ratio": ["ssm-layers"],
-    "student": ["ssm-layers", "ssm-ratio", "seeding", "calibration-samples", "calibration-passes"],
     "seeding": ["calibration-samples", "calibration-passes"],
   ]
 
@@ -72,11 +85,15 @@ struct RunFileSchema {
 
   /// `section.option` for every option.
   var keys: [String] {
-    sections.flatMap { section in section.options.map { "\(section.name).\($0)" } }
+    sections.flatMap { section in
+      section.options.map { section.name == Self.stages ? $0 : "\(section.name).\($0)" }
+    }
   }
 
   /// The known name that is most like an unknown one, if any is like it at all.
-  func nearest(to key: String) -> String? {
+  func nearest(to key: String) -> String? { Self.nearest(to: key, keys) }
+
+  static func nearest(to key: String, _ keys: [String]) -> String? {
     let candidates = keys.map { known in
       // Somebody may have the right option in the wrong section, or none.
       let last = known.split(separator: ".").last.map(String.init) ?? known
@@ -87,20 +104,4 @@ struct RunFileSchema {
     }
     return candidates.min { $0.1 < $1.1 }.flatMap { $0.1 <= max(2, key.count / 3) ? $0.0 : nil }
   }
-}
-
-/// Letters to be added, removed or replaced (Levenshtein 1966).
-private func editDistance(_ a: String, _ b: String) -> Int {
-  let (a, b) = (Array(a), Array(b))
-  var row = Array(0...b.count)
-  for i in a.indices {
-    var diagonal = row[0]
-    row[0] = i + 1
-    for j in b.indices {
-      let replaced = diagonal + (a[i] == b[j] ? 0 : 1)
-      diagonal = row[j + 1]
-      row[j + 1] = min(replaced, row[j] + 1, diagonal + 1)
-    }
-  }
-  return row[b.count]
 }

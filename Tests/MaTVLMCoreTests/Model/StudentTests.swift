@@ -95,6 +95,36 @@ struct StudentTests {
     }
   }
 
+  @Test("a student with more layers keeps its mixers; new ones are seeded from the teacher")
+  func extended() throws {
+    let teacher = try GoldenModels.load("teacher")
+    let earlier = try GoldenModels.load("student")
+    // What a stage may have trained of the student's own attention plays no part.
+    for parameter in earlier.decoder.blocks[1].mixer.parameters {
+      parameter.assign(.zeros(parameter.shape))
+    }
+    let later = try earlier.extended(to: [0, 1, 2], .paper, from: teacher, seed: 3)
+    #expect(later.decoder.mambaLayers == [0, 1, 2])
+    #expect(later.configuration.mamba?.layers == [0, 1, 2])
+    for layer in [0, 2] {
+      #expect(
+        identities(later.decoder.blocks[layer].mixer.parameters)
+          == identities(earlier.decoder.blocks[layer].mixer.parameters))
+    }
+    let fresh = try teacher.student(replacing: [1], .paper, seed: 3)
+    #expect(
+      later.decoder.blocks[1].mixer.parameters.map { $0.value.array() }
+        == fresh.decoder.blocks[1].mixer.parameters.map { $0.value.array() })
+    #expect(
+      later.connector.parameters.map { $0.value.array() }
+        == earlier.connector.parameters.map { $0.value.array() })
+    let error = #expect(throws: StudentError.self) {
+      try earlier.extended(to: [0, 1], .paper, from: teacher, seed: 3)
+    }
+    #expect(error?.description.contains("layers 2 of the student") == true, "\(error as Any)")
+    #expect(throws: StudentError.self) { try earlier.student(replacing: [2], .paper, seed: 3) }
+  }
+
   @Test("what info says of the golden student")
   func summary() throws {
     let summary = ModelSummary(of: try GoldenModels.load("student"))

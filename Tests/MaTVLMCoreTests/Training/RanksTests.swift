@@ -68,7 +68,7 @@ struct RanksTests {
       }
       #expect(ranks[0].run.updates.map(\.rows) == one.run.updates.map(\.rows))
       let held = zip(ranks[0].run.evaluations, one.run.evaluations)
-      #expect(held.allSatisfy { abs($0.losses.kl - $1.losses.kl) <= 1e-6 * $1.losses.kl })
+      #expect(held.allSatisfy { abs($0.losses.kl! - $1.losses.kl!) <= 1e-6 * $1.losses.kl! })
       let again = try Self.run(size, configuration)[0].get()
       #expect(again.parameters == ranks[0].parameters, "a repetition has the same bits")
     }

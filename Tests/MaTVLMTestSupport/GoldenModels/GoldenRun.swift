@@ -19,6 +19,18 @@ package struct GoldenRun: Sendable {
       configuration, data: try data ?? GoldenModels.data(), heldOut: heldOut)
   }
 
+  /// The same in stages.
+  package init(
+    stages: [TrainingStage], _ configuration: TrainingConfiguration,
+    heldOut: (any TrainingData)? = nil, prepare: (VisionLanguageModel) -> Void = { _ in }
+  ) throws {
+    let student = try GoldenModels.load("student")
+    prepare(student)
+    trainer = try Trainer(
+      distilling: try GoldenModels.load("teacher"), into: student, stages: stages, configuration,
+      data: GoldenModels.data(), heldOut: heldOut)
+  }
+
   /// Goes on together with other ranks.
   package mutating func join(_ ranks: any Communicator) throws { _ = try trainer.join(ranks) }
 

@@ -9,7 +9,7 @@ var run = TrainingConfiguration()
 let data = ShapeTrainingData(ShapeDataset(split: .train), count: 160)
 var trainer = Trainer(
   distilling: teacher, into: student, DistillationObjective(), run, data: data)
-try trainer.run { if case .update(let update) = $0 { print(update.step, update.losses.kl) } }
+try trainer.run { if case .update(let update) = $0 { print(update.step, update.loss) } }
 
 let picture = ShapeDataset(split: .heldOut).picture(0)
 let ids = student.promptIDs(question: "Describe the picture.", withPicture: true)

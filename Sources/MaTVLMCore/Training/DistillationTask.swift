@@ -1,0 +1,161 @@
+import MaTVLMDistillation
+import MaTVLMTensor
+
+/// Distillation (arXiv:2503.13440, section 3.3): the replaced mixers learn their layer's attention
+/// from the teacher's own inputs, and the whole student learns the teacher's distributions.
+package struct DistillationTask: TrainingTask {
+  package let teacher: VisionLanguageModel
+  package let student: VisionLanguageModel
+  package let objective: DistillationObjective
+  let recompute: Bool
+  package let trained: [Parameter]
+  private let features: PictureFeatures
+
+  /// The paper's: mixers and connector train, as far as the losses reach them.
+  ///
+  /// - Parameter visionCache: where features of pictures are kept; nil: nowhere.
+  package init(
+    teacher: VisionLanguageModel, student: VisionLanguageModel, _ objective: DistillationObjective,
+    recompute: Bool, visionCache: VisionCache? = nil
+  ) {
+    let reached = objective.reached(in: student)
+    let trained = student.distilledParameters.filter { own in reached.contains { $0 === own } }
+    for parameter in trained { parameter.isTrainable = true }
+    self.init(
+      teacher: teacher, student: student, objective, recompute: recompute,
+      visionCache: visionCache, training: trained)
+  }
+
+  /// - Parameter trained: what is to be trainable when gradients are asked for.
+  init(
+    teacher: VisionLanguageModel, student: VisionLanguageModel, _ objective: DistillationObjective,
+    recompute: Bool, visionCache: VisionCache? = nil, training trained: [Parameter]
+  ) {
+    features = PictureFeatures(visionCache)
+    (self.teacher, self.student, self.objective) = (teacher, student, objective)
+    (self.recompute, self.trained) = (recompute, trained)
+  }
+
+  package var models: [(name: String, model: VisionLanguageModel)] {
+    // A student that was made of its teacher has no files of its own.
+    let own = student.tower.isShared(with: teacher.tower) ? [] : [("student", student)]
+    return [("teacher", teacher)] + own
+  }
+
+  package func lossGradients(_ batch: Batch, sequences: Int) -> (Gradients, LossSums) {
+    let (recorded, features) = teach(batch)
+    var total = Gradients()
+    var sums = LossSums()
+    // Local, so that each layer's activations are gone before the next one's come.
+    for layer in student.decoder.mambaLayers {
+      let loss = layerLoss(layer, recorded, batch, sequences: sequences)
+      sums.layer += loss.sum
+      if objective.layerWeight > 0 { total += gradients(of: loss.total) }
+    }
+    if objective.isLayerLocal { return (total, sums) }
+    let loss = logitLoss(
+      batch, recorded, studentRows(batch, recorded, features), sequences: sequences)
+    sums.logits = loss.divergenceSum
+    sums.labels = loss.labelSum
+    total += gradients(of: loss.total)
+    return (total, sums)
+  }
+
+  package func losses(_ batch: Batch) -> LossSums {
+    withoutGradients {
+      let (recorded, features) = teach(batch)
+      var sums = LossSums()
+      for layer in student.decoder.mambaLayers {
+        sums.layer += layerLoss(layer, recorded, batch, sequences: 1).sum
+      }
+      let rows = studentRows(batch, recorded, features)
+      let loss = logitLoss(batch, recorded, rows, sequences: 1)
+      sums.logits = loss.divergenceSum
+      sums.labels = loss.labelSum
+      sums.count(rows, batch, student.decoder)
+      return sums
+    }
+  }
+
+  /// What the teacher makes of a batch.
+  private struct Recorded {
+    let layout: SequenceLayout
+    let rows: Tensor
+    let mixers: [Int: HybridDecoder.MixerRecord]
+  }
+
+  private func teach(_ batch: Batch) -> (Recorded, features: Tensor?) {
+    withoutGradients {
+      let layout = SequenceLayout(batch.spliced.segments, on: teacher.device)
+      let features = batch.pictures.isEmpty ? nil : features(of: batch.pictures, teacher)
+      let x = batch.spliced.rows(
+        teacher.decoder.embedding, images: features.map { teacher.connector($0) })
+      let target: HybridDecoder.MixerTarget =
+        switch objective.layerComparison {
+        // The MLP cancels unless the student drops some of it.
+        case .output: batch.dropout == nil ? .output : .branches
+        case .heads: .heads
+        case .matrix: .output
+        }
+      let (rows, mixers) = teacher.decoder.recordingMixers(
+        x, layout, of: Set(student.decoder.mambaLayers), target)
+      return (Recorded(layout: layout, rows: rows, mixers: mixers), features)
+    }
+  }
+
+  private func layerLoss(
+    _ layer: Int, _ recorded: Recorded, _ batch: Batch, sequences: Int
+  ) -> LayerLoss {
+    guard let record = recorded.mixers[layer],
+      case .mamba(let mixer) = student.decoder.blocks[layer].mixer
+    else { fatalError("distillation: the teacher recorded nothing of layer \(layer)") }
+    let (layout, segments) = (recorded.layout, batch.spliced.segments)
+    let output: Tensor
+    switch objective.layerComparison {
+    case .matrix:
+      guard case .attention(let attention) = teacher.decoder.blocks[layer].mixer else {
+        fatalError("distillation: layer \(layer) of the teacher has no attention")
+      }
+      let scan = mixer.scanInputs(mixer.inputProjection(record.input), layout).inputs
+      let (q, k) = withoutGradients {
+        attention.rotated(linear(record.input, attention.inputProjections), layout)
+      }
+      return LayerLoss(
+        ScanMatrices(scan, mixer.configuration.geometry),
+        AttentionMatrices(query: q, key: k, attention.geometry), segments, objective,
+        sequences: sequences)
+    case .heads: output = mixer.mix(mixer.inputProjection(record.input), layout)
+    case .output:
+      let mixed = mixer(record.input, layout)
+      output =
+        batch.dropout.map { dropout in
+          let hidden = student.decoder.blocks[layer].mlp(record.input)
+          return dropout(mixed, .taughtMixer, layer: layer, segments)
+            + dropout(hidden, .taughtMLP, layer: layer, segments)
+        } ?? mixed
+    }
+    return LayerLoss(output, record.target, segments, objective, sequences: sequences)
+  }
+
+  private func studentRows(_ batch: Batch, _ recorded: Recorded, _ features: Tensor?) -> Tensor {
+    // One tower as a rule; a student that was read from a folder of its own has its own.
+    let own =
+      student.tower.isShared(with: teacher.tower)
+      ? features
+      : features.map { _ in
+        withoutGradients { self.features(of: batch.pictures, student) }
+      }
+    let x = batch.spliced.rows(
+      student.decoder.embedding, images: own.map { student.connector($0) })
+    return student.decoder(x, recorded.layout, recompute: recompute, dropout: batch.dropout)
+  }
+
+  private func logitLoss(
+    _ batch: Batch, _ recorded: Recorded, _ rows: Tensor, sequences: Int
+  ) -> LogitLoss {
+    LogitLoss(
+      student.decoder.vocabularyHead(rows),
+      teacher: teacher.decoder.vocabularyHead(recorded.rows),
+      labels: batch.spliced.nextTokens, batch.spliced.segments, objective, sequences: sequences)
+  }
+}
