@@ -35,7 +35,7 @@ struct FailureReport {
     case is ConfigurationError, is TokenizerError, is ImageError, is DatasetError, is SampleError,
       is GenerationError, is PromptFileError, is StudentError, is ShapesResourceError,
       is QuantizationError, is RunFileError, is RunCurvesError, is CalibrationError,
-        is PlanError, is TrainingStageError:
+      is PlanError, is TrainingStageError:
       EX_DATAERR
     case SessionError.occupied: EX_CANTCREAT
     case is SessionError: EX_DATAERR

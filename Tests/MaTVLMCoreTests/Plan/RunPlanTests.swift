@@ -34,7 +34,7 @@ struct RunPlanTests {
 
   @Test("Parameters of the golden student, by hand")
   func parameters() throws {
-    let plan = ParameterPlan(of: try trainer(configuration(), on: .cpu), .paper)
+    let plan = ParameterPlan(of: try trainer(configuration(), on: .cpu), .seeded(.paper))
     #expect(plan.trainable == 2 * mixer + connector)
     #expect(plan.teacher == ModelSummary(of: try GoldenModels.load("teacher")).parameters)
     // Two attention layers of four projections with biases went.
@@ -48,7 +48,7 @@ struct RunPlanTests {
 
   @Test("Each parameter has its reason")
   func reasons() throws {
-    let plan = ParameterPlan(of: try trainer(configuration(), on: .cpu), .paper)
+    let plan = ParameterPlan(of: try trainer(configuration(), on: .cpu), .seeded(.paper))
     let reasons = Dictionary(uniqueKeysWithValues: plan.entries.map { ($0.name, $0.reason) })
     let layer = "language_model.model.layers"
     #expect(reasons["\(layer).0.mamba.in_proj.weight"]?.contains("B from k_proj") == true)
@@ -68,7 +68,7 @@ struct RunPlanTests {
     let trainer = Trainer(
       distilling: teacher, into: student, DistillationObjective(), configuration(),
       data: try GoldenModels.data())
-    let plan = ParameterPlan(of: trainer, .paper)
+    let plan = ParameterPlan(of: trainer, .seeded(.paper))
     // SigLIP's last layer, last norm and pooling head, which nothing computes with.
     let uncomputed = 30_480_160
     #expect(plan.teacher == 3_217_417_280 - uncomputed)
