@@ -5,12 +5,14 @@ import Testing
 
 @Suite("A run on a card that fails, on a card that is pretended")
 struct LostCardTests {
-  private func distill(_ workplace: Workplace, on card: PretendedCard, steps: Int) throws -> Command
-  {
-    let options = [
-      "--steps", "\(steps)", "--checkpoint-interval", "1", "--device", "cuda", "--cuda-path",
-      card.path,
-    ]
+  private func distill(
+    _ workplace: Workplace, on card: PretendedCard, steps: Int, _ others: String...
+  ) throws -> Command {
+    let options =
+      others + [
+        "--steps", "\(steps)", "--checkpoint-interval", "1", "--device", "cuda", "--cuda-path",
+        card.path,
+      ]
     // Kernels that are none are not to be kept with the user's own.
     return try Command(
       Workplace.distill + options, in: workplace.folder,
@@ -46,8 +48,10 @@ struct LostCardTests {
     let workplace = try Workplace()
     let before = try workplace.content
     let card = try PretendedCard(memory: 66 << 20)
-    try distill(workplace, on: card, steps: 2).expectFailure(
+    // A plan that is told of more memory than there is lets the run begin.
+    try distill(workplace, on: card, steps: 2, "--memory", "1").expectFailure(
       EXIT_FAILURE, ["out of memory", "more are needed", "MiB of 66 MiB are free"])
+    try distill(workplace, on: card, steps: 2).expectFailure(EX_DATAERR, ["needs", "MiB"])
     #expect(try workplace.content == before)
   }
 }

@@ -26,6 +26,10 @@ public struct RunCount: Sendable {
   }
 
   public let configuration: TrainingConfiguration
+  /// Of the whole run, over its stages.
+  let steps: Int
+  /// How often an update goes through what was counted of one.
+  private let rounds: Double
   /// The tensors of the update that takes most memory.
   let peak: MemoryCount
   let updates: [Update]
@@ -49,6 +53,11 @@ public struct RunCount: Sendable {
     let backend = CountingBackend(device.target)
     var counted = configuration
     counted.evaluationInterval = nil
+    // The batches of an update are alike, so a few of many are enough.
+    counted.gradientAccumulation = min(
+      configuration.gradientAccumulation, max(2, samples / configuration.batchSize))
+    rounds =
+      Double(configuration.gradientAccumulation) / Double(counted.gradientAccumulation)
     var trainer = try makeTrainer(counted, Device(backend))
     backend.assignWeights(trained: trainer.trainedParameters)
     backend.resetPeak()
@@ -56,9 +65,10 @@ public struct RunCount: Sendable {
     self.configuration = configuration
     parameters = ParameterPlan(of: trainer, start)
     modelBytes = parameters.student * (trainer.student.origin?.storageType ?? .float32).byteCount
+    steps = trainer.steps
     let wanted = 1 + max(2, samples / configuration.sequencesPerUpdate)
     var updates: [Update] = []
-    for number in 0..<min(wanted, configuration.steps) {
+    for number in 0..<min(wanted, steps) {
       // From the second one on there are moments from the beginning.
       if number == 1 { backend.resetPeak() }
       try trainer.advance { event in
@@ -78,18 +88,18 @@ public struct RunCount: Sendable {
 
   /// Floating-point operations of an update, on average.
   public var operationsPerUpdate: Double {
-    updates.reduce(0) { $0 + $1.operations.operations } / Double(max(1, updates.count))
+    rounds * updates.reduce(0) { $0 + $1.operations.operations } / Double(max(1, updates.count))
   }
 
   /// Evaluations of the whole run.
   var evaluations: Int {
     guard evaluation != nil, let interval = configuration.evaluationInterval else { return 0 }
-    return configuration.steps / interval + (configuration.steps % interval == 0 ? 0 : 1)
+    return steps / interval + (steps % interval == 0 ? 0 : 1)
   }
 
   /// Floating-point operations of the run.
   public var operations: Double {
-    operationsPerUpdate * Double(configuration.steps)
+    operationsPerUpdate * Double(steps)
       + Double(evaluations) * (evaluation?.operations ?? 0)
   }
 
