@@ -24,8 +24,7 @@ extension CUDABackend {
       // The library's GELU is the form with tanh, to bfloat16's precision.
       shape.hasGELU = layer.activation == .geluTanh && x.dtype == .bfloat16
       multiply(
-        shape, x.address, weights(layer.weight, in: x.dtype).address, bias: layer.bias,
-        into: y.address)
+        shape, x.address, by: layer.weight, bias: layer.bias, into: y.address)
       guard let activation = layer.activation, !shape.hasGELU else { return y }
       return activate(y, activation)
     }
@@ -52,8 +51,8 @@ extension CUDABackend {
         transposesSecond: true, input: y.dtype, output: y.dtype)
       shape.accumulates = true
       multiply(
-        shape, term.x.address, weights(layer.weight, in: y.dtype).address, bias: layer.bias,
-        addingTo: sum.address, into: y.address)
+        shape, term.x.address, by: layer.weight, bias: layer.bias, addingTo: sum.address,
+        into: y.address)
       sum = y
     }
     return y
@@ -76,8 +75,7 @@ extension CUDABackend {
         rows: rows, columns: inputs, inner: term.weight.shape.rows, input: dx.dtype,
         output: dx.dtype)
       shape.accumulates = index > 0
-      multiply(
-        shape, term.dy.address, weights(term.weight, in: dx.dtype).address, into: dx.address)
+      multiply(shape, term.dy.address, by: term.weight, into: dx.address)
     }
     return dx
   }
@@ -101,6 +99,18 @@ extension CUDABackend {
       x.shape.width == layer.weight.shape.width
         && layer.bias.map { $0.shape.count == layer.weight.shape.rows } ?? true,
       "\(operation): x \(x.shape), weight \(layer.weight.shape), bias \(layer.bias?.shape ?? [])")
+  }
+
+  /// Queues a product with weights in whatever type they are stored.
+  private func multiply(
+    _ shape: MatrixProduct, _ first: UInt64, by weight: Tensor, bias: Tensor? = nil,
+    addingTo addend: UInt64? = nil, into result: UInt64
+  ) {
+    let second = weights(weight, in: shape.input)
+    // What was written out for this product alone must not make room for its bias.
+    withExtendedLifetime(second) {
+      multiply(shape, first, second.address, bias: bias, addingTo: addend, into: result)
+    }
   }
 
   /// Queues a product by cuBLASLt, which adds the bias in the result's type.

@@ -98,13 +98,20 @@ final class RankedCommand {
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
     .appending(path: "mpi/release/matvlm")
 
+  /// Threads of tests may have signals blocked, a process inherits that, and `mpirun` leaves it so.
+  private static let unblocking = """
+    import os, signal, sys
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    os.execvp(sys.argv[1], sys.argv[1:])
+    """
+
   static let isThere = FileManager.default.isExecutableFile(atPath: program.path)
 
   convenience init(_ ranks: Int, _ arguments: [String], in workplace: Workplace) throws {
     try self.init(
       [
-        "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "mpirun", "--oversubscribe",
-        "-n", "\(ranks)", Self.program.path,
+        "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "python3", "-c",
+        Self.unblocking, "mpirun", "--oversubscribe", "-n", "\(ranks)", Self.program.path,
       ] + arguments, in: workplace)
   }
 
