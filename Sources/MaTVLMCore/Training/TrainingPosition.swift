@@ -5,7 +5,7 @@ public struct TrainingPosition: Sendable, Hashable, Codable {
   /// Updates made.
   public internal(set) var step = 0
   /// Where in the data the next update begins.
-  var samples = SamplePosition()
+  package var samples = SamplePosition()
   /// The held-out evaluation with the smallest loss.
   public internal(set) var best: BestEvaluation?
   /// What the next update is judged by.
@@ -13,7 +13,7 @@ public struct TrainingPosition: Sendable, Hashable, Codable {
 }
 
 /// Where in the data a run is.
-struct SamplePosition: Sendable, Hashable, Codable {
+package struct SamplePosition: Sendable, Hashable, Codable {
   /// Samples visited, broken ones too.
   var visits = 0
   /// Broken samples since the last usable one.
