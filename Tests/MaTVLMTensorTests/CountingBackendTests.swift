@@ -46,6 +46,25 @@ struct CountingBackendTests {
     withExtendedLifetime(frozen) {}
   }
 
+  @Test("In which order memory came back makes no difference to what is counted then")
+  func order() {
+    func peak(_ order: [Int]) -> MemoryCount {
+      let backend = CountingBackend(.processor(threads: 1))
+      let device = Device(backend)
+      // Blocks of one size, written to different lengths.
+      var tensors: [Tensor?] = [1000, 1010, 1020].map { .zeros([$0], on: device) }
+      for place in order { tensors[place] = nil }
+      backend.resetPeak()
+      let again = Tensor.zeros([1015], on: device)
+      defer { withExtendedLifetime(again) {} }
+      return backend.peak
+    }
+    let expected = peak([0, 1, 2])
+    for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+      #expect(peak(order) == expected)
+    }
+  }
+
   @Test("Gradients and moments are known for what they are")
   func uses() {
     let backend = CountingBackend(.processor(threads: 1))

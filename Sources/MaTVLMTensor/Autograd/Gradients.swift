@@ -1,6 +1,8 @@
 /// The gradient of one number with respect to every trainable parameter it depends on.
 public struct Gradients: Sendable {
-  private var values: [Int: Tensor] = [:]  // leaf node → gradient
+  /// By the id of the leaf node, which grows with creation. In order, so that sums and norms are made,
+  /// and memory is given back, the same way each time: a dictionary's order is another one each time.
+  private var values: [(leaf: Int, gradient: Tensor)] = []
 
   public init() {}
 
@@ -8,7 +10,7 @@ public struct Gradients: Sendable {
   /// on it.
   public subscript(_ parameter: Parameter) -> Tensor? { parameter.leaf.flatMap { self[$0] } }
 
-  subscript(_ leaf: Node) -> Tensor? { values[leaf.id] }
+  subscript(_ leaf: Node) -> Tensor? { place(of: leaf.id).map { values[$0].gradient } }
 
   /// Adds up over all ranks; where a rank has no gradient it gives zeros.
   /// - Parameter parameters: those that have a gradient on any rank, the same on all.
@@ -16,36 +18,60 @@ public struct Gradients: Sendable {
     guard ranks.size > 1 else { return }
     let own = parameters.map { self[$0] ?? .zeros($0.shape, on: $0.value.device) }
     for (parameter, sum) in zip(parameters, ranks.sum(own)) {
-      if let leaf = parameter.leaf { values[leaf.id] = sum }
+      if let leaf = parameter.leaf { set(leaf.id) { _ in sum } }
     }
   }
 
-  fileprivate mutating func store(_ gradient: Tensor, _ leaf: Node) {
-    values[leaf.id] = values[leaf.id].map { $0.backend.add($0, gradient) } ?? gradient
+  fileprivate mutating func add(_ gradient: Tensor, _ leaf: Int) {
+    set(leaf) { $0.map { $0.backend.add($0, gradient) } ?? gradient }
   }
 
   public static func += (a: inout Gradients, b: Gradients) {
-    a.values.merge(b.values) { $0.backend.add($0, $1) }
+    for (leaf, gradient) in b.values { a.add(gradient, leaf) }
   }
 
   /// Multiplies the gradient of `parameter`, if it has one, element by element.
   /// - Parameter mask: of its shape, float32.
   package mutating func multiply(_ parameter: Parameter, by mask: Tensor) {
-    guard let leaf = parameter.leaf, let gradient = values[leaf.id] else { return }
-    values[leaf.id] = gradient.backend.multiply(gradient, mask)
+    guard let place = parameter.leaf.flatMap({ place(of: $0.id) }) else { return }
+    values[place].gradient = mask.backend.multiply(values[place].gradient, mask)
   }
 
   /// Multiplies every gradient by `factor`.
   public mutating func scale(by factor: Float) {
-    values = values.mapValues { $0.backend.scale($0, by: factor) }
+    for place in values.indices {
+      let gradient = values[place].gradient
+      values[place].gradient = gradient.backend.scale(gradient, by: factor)
+    }
   }
 
   /// The Euclidean norm of all gradients taken together, added up in double precision.
   public func norm() -> Float {
-    guard let backend = values.values.first?.backend else { return 0 }
-    // Node ids grow with creation, so the order, and with it the rounding, is always the same.
-    let ordered = values.sorted { $0.key < $1.key }.map(\.value)
-    return backend.sumOfSquares(ordered).item().squareRoot()
+    guard let backend = values.first?.gradient.backend else { return 0 }
+    return backend.sumOfSquares(values.map(\.gradient)).item().squareRoot()
+  }
+
+  private func place(of leaf: Int) -> Int? {
+    let place = firstPlace(notBefore: leaf)
+    return place < values.count && values[place].leaf == leaf ? place : nil
+  }
+
+  private func firstPlace(notBefore leaf: Int) -> Int {
+    var (low, high) = (0, values.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if values[middle].leaf < leaf { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
+  private mutating func set(_ leaf: Int, _ change: (Tensor?) -> Tensor) {
+    let place = firstPlace(notBefore: leaf)
+    if place < values.count, values[place].leaf == leaf {
+      values[place].gradient = change(values[place].gradient)
+    } else {
+      values.insert((leaf, change(nil)), at: place)
+    }
   }
 }
 
@@ -86,7 +112,7 @@ private struct ReverseSweep {
     var result = Gradients()
     while let id = newest.removeMaximum(), let (node, gradients) = pending.removeValue(forKey: id) {
       if node.inputs.isEmpty {  // a parameter keeps its gradient
-        result.store(gradients[0]!, node)
+        result.add(gradients[0]!, node.id)
         continue
       }
       for (input, gradient) in zip(node.inputs, node.consume(gradients)) {

@@ -67,7 +67,7 @@ public struct AdamW: Sendable {
           secondMoment: moments.second,
           weightDecay: mask == nil ? decay : 0))
     }
-    for (step, group) in updates {
+    for (step, group) in updates.sorted(by: { $0.key < $1.key }) {
       group[0].value.backend.adamW(group, constants(step, learningRate, gradientScale))
     }
   }

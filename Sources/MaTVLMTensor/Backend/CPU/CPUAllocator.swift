@@ -6,13 +6,13 @@ import Synchronization
 final class CPUAllocator: Sendable {
   /// Cache-line alignment, which is also a 512-bit vector's.
   private static let alignment = 64
-  private let kept: Mutex<KeptBlocks>
+  private let kept: Mutex<KeptBlocks<UInt>>
 
   /// - Parameter keptLimit: how much unused memory is kept at most.
   init(keptLimit: Int) { kept = Mutex(KeptBlocks(limit: keptLimit)) }
 
   func allocate(_ byteCount: Int) -> UInt {
-    let size = KeptBlocks.size(for: byteCount)
+    let size = KeptBlocks<UInt>.size(for: byteCount)
     if let reused = kept.withLock({ $0.take(size) }) { return reused }
     var pointer: UnsafeMutableRawPointer?
     let status = posix_memalign(&pointer, Self.alignment, size)
@@ -38,7 +38,7 @@ final class CPUAllocator: Sendable {
   }
 
   func free(_ address: UInt, _ byteCount: Int) {
-    let size = KeptBlocks.size(for: byteCount)
+    let size = KeptBlocks<UInt>.size(for: byteCount)
     if kept.withLock({ $0.keep(address, size) }) { return }
     Foundation.free(UnsafeMutableRawPointer(bitPattern: address))
   }

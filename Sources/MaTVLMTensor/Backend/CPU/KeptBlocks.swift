@@ -1,8 +1,10 @@
 /// Blocks of memory that were given back and wait to be handed out again, by size.
-struct KeptBlocks {
+///
+/// `Block` is what a block is known by: its address, and what else tells two of a size apart.
+struct KeptBlocks<Block> {
   /// How many bytes are kept at most.
   let limit: Int
-  private var blocks: [Int: [UInt]] = [:]  // block size → addresses
+  private var blocks: [Int: [Block]] = [:]  // by size
   private(set) var bytes = 0
 
   init(limit: Int) { self.limit = limit }
@@ -15,17 +17,18 @@ struct KeptBlocks {
     return (byteCount + step - 1) / step * step
   }
 
-  /// The address of a block of exactly this size; nil when none is kept.
-  mutating func take(_ size: Int) -> UInt? {
-    guard let address = blocks[size]?.popLast() else { return nil }
+  /// A block of exactly this size; nil when none is kept.
+  /// - Parameter choose: the place of the one to take; the one that was given back last if not said.
+  mutating func take(_ size: Int, _ choose: ([Block]) -> Int = { $0.count - 1 }) -> Block? {
+    guard let place = blocks[size].flatMap({ $0.isEmpty ? nil : choose($0) }) else { return nil }
     bytes -= size
-    return address
+    return blocks[size]!.remove(at: place)
   }
 
   /// - Returns: false when too much is kept already.
-  mutating func keep(_ address: UInt, _ size: Int) -> Bool {
+  mutating func keep(_ block: Block, _ size: Int) -> Bool {
     guard bytes + size <= limit else { return false }
-    blocks[size, default: []].append(address)
+    blocks[size, default: []].append(block)
     bytes += size
     return true
   }

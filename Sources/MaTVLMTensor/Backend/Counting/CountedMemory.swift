@@ -40,12 +40,19 @@ struct CountedMemory {
     var requested: Int
     /// Bytes that any request so far can have written.
     var touched: Int
-    /// nil: it was given back and is kept.
-    var use: MemoryUse?
+    var use: MemoryUse
   }
 
+  private struct KeptBlock {
+    let address: UInt
+    let touched: Int
+  }
+
+  private typealias Kept = KeptBlocks<KeptBlock>
+
+  /// Those that are in use, by address.
   private var blocks: [UInt: Block] = [:]
-  private var kept: KeptBlocks
+  private var kept: Kept
   private var lastAddress: UInt = 0
   private(set) var now = MemoryCount()
   /// When tensors had most.
@@ -54,44 +61,45 @@ struct CountedMemory {
   private var most = 0
 
   /// - Parameter keptLimit: bytes that the allocator keeps at most when they are given back.
-  init(keptLimit: Int) { kept = KeptBlocks(limit: keptLimit) }
+  init(keptLimit: Int) { kept = Kept(limit: keptLimit) }
 
   mutating func allocate(_ byteCount: Int, _ use: MemoryUse) -> UInt {
     now[use] += byteCount
     defer { notePeak() }
-    if let address = kept.take(KeptBlocks.size(for: byteCount)) {
-      let old = blocks[address]!
-      now.kept -= old.touched
-      // What a larger request wrote stays resident.
-      let touched = max(old.touched, byteCount)
-      now.kept += touched - byteCount
-      blocks[address] = Block(requested: byteCount, touched: touched, use: use)
-      return address
+    // The allocator takes the block that came back last. In which order a dictionary gives its tensors
+    // back is another one each time, and a count must not depend on that.
+    let old = kept.take(Kept.size(for: byteCount)) { alike in
+      alike.indices.max { alike[$0].touched < alike[$1].touched }!
     }
-    lastAddress += 1
-    blocks[lastAddress] = Block(requested: byteCount, touched: byteCount, use: use)
-    return lastAddress
+    guard let old else {
+      lastAddress += 1
+      blocks[lastAddress] = Block(requested: byteCount, touched: byteCount, use: use)
+      return lastAddress
+    }
+    // What a larger request wrote stays resident.
+    let touched = max(old.touched, byteCount)
+    now.kept += touched - byteCount - old.touched
+    blocks[old.address] = Block(requested: byteCount, touched: touched, use: use)
+    return old.address
   }
 
   mutating func free(_ address: UInt) {
-    guard let block = blocks[address], let use = block.use else { return }
-    now[use] -= block.requested
+    guard let block = blocks.removeValue(forKey: address) else { return }
+    now[block.use] -= block.requested
     now.kept -= block.touched - block.requested
-    if kept.keep(address, KeptBlocks.size(for: block.requested)) {
+    let size = Kept.size(for: block.requested)
+    if kept.keep(KeptBlock(address: address, touched: block.touched), size) {
       now.kept += block.touched
-      blocks[address]!.use = nil
-    } else {
-      blocks[address] = nil
     }
   }
 
   /// nil: nothing is known of the address.
-  func use(of address: UInt) -> MemoryUse? { blocks[address].flatMap(\.use) }
+  func use(of address: UInt) -> MemoryUse? { blocks[address]?.use }
 
   /// Says what a block is used for after all.
   mutating func assign(_ address: UInt, to use: MemoryUse) {
-    guard let block = blocks[address], let old = block.use else { return }
-    now[old] -= block.requested
+    guard let block = blocks[address] else { return }
+    now[block.use] -= block.requested
     now[use] += block.requested
     blocks[address]!.use = use
   }
