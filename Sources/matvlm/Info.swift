@@ -14,7 +14,29 @@ struct Info: ParsableCommand {
   var json = false
 
   func run() throws {
-    let summary = try ModelSummary(of: .load(URL(fileURLWithPath: model, isDirectory: true)))
-    try StandardOutput.print(json ? summary.jsonText() : summary.description)
+    let folder = URL(fileURLWithPath: model, isDirectory: true)
+    let summary = try ModelSummary(of: .load(folder))
+    let report = Report(
+      summary: summary, mixerOrigin: summary.mambaLayers.isEmpty ? nil : MixerOrigin(of: folder))
+    try StandardOutput.print(json ? report.jsonText() : report.description)
+  }
+
+  /// What the model is, and what is known of how it came to be.
+  private struct Report: Encodable {
+    let summary: ModelSummary
+    let mixerOrigin: MixerOrigin?
+
+    private enum CodingKeys: CodingKey { case mixerOrigin }
+
+    func encode(to encoder: any Encoder) throws {
+      try summary.encode(to: encoder)
+      var container = encoder.container(keyedBy: CodingKeys.self)
+      try container.encodeIfPresent(mixerOrigin, forKey: .mixerOrigin)
+    }
+
+    var description: String {
+      summary.description
+        + (mixerOrigin.map { "\nmixers began as      \($0.description)" } ?? "")
+    }
   }
 }

@@ -21,6 +21,13 @@ struct CalibrationTests {
     for line in ["seeding: calibrated", "calibration-samples: 6", "calibration-passes: 2"] {
       #expect(file.contains("  \(line)\n"), "\(line)")
     }
+    let info = try workplace.run("info", "student", "--json").requireSuccess().object()
+    let origin = try #require(info["mixer_origin"] as? [String: Any])
+    #expect(origin["seeding"] as? String == "calibrated")
+    #expect(origin["calibration_samples"] as? Int == 6)
+    #expect(
+      try workplace.run("info", "student").requireSuccess().output
+        .contains("mixers began as      calibrated, 6 samples, 2 passes\n"))
     _ = try workplace.run("distill", "--config", "student/run.yaml", "--output", "again")
       .requireSuccess()
     #expect(try workplace.differences("student", "again") == [])
@@ -69,6 +76,7 @@ struct CalibrationTests {
     #expect(run.output == "student\n" && run.errors.contains("layer 2: residual"))
     let info = try workplace.run("info", "student", "--json").requireSuccess().object()
     #expect(info["mamba_layers"] as? [Int] == [0, 2])
+    #expect(info["mixer_origin"] == nil, "nothing beside it says")
     let before = try workplace.content
     try workplace.run(base + ["--calibration", "missing.json", "--output", "other"])
       .expectFailure(EX_DATAERR, ["missing.json"])

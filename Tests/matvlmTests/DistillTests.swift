@@ -98,6 +98,8 @@ struct DistillTests {
       .requireSuccess()
     let info = try workplace.run("info", "next", "--json").requireSuccess().object()
     #expect(info["mamba_layers"] as? [Int] == [2])
+    let origin = try #require(info["mixer_origin"] as? [String: String])
+    #expect(origin.keys.sorted() == ["student"] && origin["student"]?.hasSuffix("/student") == true)
     _ = try workplace.distill(
       "--student", "student", "--ssm-layers", "2", "--steps", "1", "--output", "same"
     ).requireSuccess()
