@@ -18,14 +18,15 @@ public struct MixerExample: Sendable {
 ///
 /// Beyond the paper, which names initialisation as its limit (section 5). Of the starts that ``Start``
 /// lists the one is taken that explains attention best with an output projection of its own, solved
-/// for by least squares. From there, each pass over the examples descends on the same residual,
-/// layer by layer as MOHAWK's second stage does (arXiv:2408.10189), and ends by solving for the
-/// output projection again. What is best on examples held back is kept.
+/// for by least squares. From there, passes over the examples descend on the same residual, layer by
+/// layer as MOHAWK's second stage does (arXiv:2408.10189), with input rows in coordinates in which they
+/// vary more evenly. After every fourth pass and the last the output projection is solved for again,
+/// and what is best on examples held back is kept.
 public struct MixerCalibration: Sendable, Hashable {
   /// Times to go through the examples; 0 solves for the output projection only.
   public var passes = 16
-  /// The rate of the descent at a width of 128; at others in inverse proportion, as what one step
-  /// changes in a row's output grows with the width.
+  /// The highest rate of the descent at a width of 128; at others in inverse proportion, as what one
+  /// step changes in a row's output grows with the width.
   public var learningRate = 0.01
   /// Added to the diagonal of the normal equations, as a part of its mean.
   public var ridge = 1e-4
@@ -104,7 +105,7 @@ extension Mamba2Mixer {
   }
 
   /// The mean over sequences of ‖mixer − attention‖.
-  func residual(on examples: [MixerExample]) -> Double {
+  func residual(on examples: some Sequence<MixerExample>) -> Double {
     withoutGradients {
       var (sum, sequences) = (0.0, 0)
       for example in examples {
@@ -127,7 +128,9 @@ extension Mamba2Mixer {
   }
 
   /// Gives the output projection the values that bring these rows closest to attention.
-  func solveOutput(for examples: [MixerExample], ridge: Double) throws(LinearAlgebra.Failure) {
+  func solveOutput(
+    for examples: some Sequence<MixerExample>, ridge: Double
+  ) throws(LinearAlgebra.Failure) {
     var equations = NormalEquations(
       inputs: configuration.innerWidth, outputs: configuration.modelWidth,
       hasBias: outputProjection.bias != nil)

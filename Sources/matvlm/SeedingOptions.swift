@@ -23,7 +23,10 @@ struct SeedingOptions: ParsableArguments {
 
   @Option(
     parsing: .unconditional,
-    help: "Samples of the training data that calibrated mixers are fitted to; 512 by default.")
+    help: """
+      Samples of the training data that calibrated mixers are fitted to, 1024 by default; fewer where \
+      these have more than 400000 rows.
+      """)
   var calibrationSamples: Int?
 
   @Option(

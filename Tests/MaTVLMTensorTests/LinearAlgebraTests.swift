@@ -61,4 +61,42 @@ struct LinearAlgebraTests {
       }
     }
   }
+
+  @Test("functions of a symmetric matrix, by hand; only the lower triangle counts")
+  func functions() throws {
+    // Eigenvalues 3 and 1; the square root has (√3 ± 1) / 2.
+    let parts = try SymmetricEigendecomposition(of: [2, 99, 1, 2], order: 2)
+    #expect(abs(parts.values[0] - 1) < 1e-12 && abs(parts.values[1] - 3) < 1e-12)
+    let (sum, difference) = ((3.0.squareRoot() + 1) / 2, (3.0.squareRoot() - 1) / 2)
+    let root = parts.matrix { $0.squareRoot() }
+    let expected = [sum, difference, difference, sum]
+    #expect(zip(root, expected).allSatisfy { abs($0 - $1) < 1e-12 }, "\(root)")
+    #expect(throws: LinearAlgebra.Failure.notFinite) {
+      try SymmetricEigendecomposition(of: [.nan], order: 1)
+    }
+  }
+
+  @Test("sums of products of more rows than are held at once, and what undoes them")
+  func moments() throws {
+    var generator = RandomGenerator(seed: 5)
+    let (rows, width) = (700, 3)
+    let x = (0..<rows * width).map { _ in Float(generator.normal()) }
+    var gram = GramMatrix(width: width)
+    gram.add(Tensor(Array(x.prefix(600 * width)), [600, width]))
+    gram.add(Tensor(Array(x.dropFirst(600 * width)), [100, width]))
+    let parts = try gram.eigendecomposition()
+    let (all, inverse) = (parts.matrix { $0 }, parts.matrix { 1 / $0 })
+    for i in 0..<width {
+      for j in 0..<width {
+        let sum = (0..<rows).reduce(0.0) {
+          $0 + Double(x[$1 * width + i]) * Double(x[$1 * width + j])
+        }
+        #expect(abs(all[i * width + j] - sum) < 1e-9)
+        let product = (0..<width).reduce(0.0) {
+          $0 + all[i * width + $1] * inverse[$1 * width + j]
+        }
+        #expect(abs(product - (i == j ? 1 : 0)) < 1e-12)
+      }
+    }
+  }
 }

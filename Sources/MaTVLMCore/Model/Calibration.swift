@@ -3,8 +3,11 @@ import MaTVLMMamba
 /// How a student's mixers are fitted before training: on which samples, and how.
 public struct Calibration: Sendable, Hashable {
   /// Samples of the training data; all of them when there are fewer. An eighth is held back to
-  /// compare candidates on. All go through the model together: some 12 · D bytes for each row.
-  public var samples = 512
+  /// compare candidates on.
+  public var samples = 1024
+  /// No more samples are taken once they have so many rows. All go through the model together, and each
+  /// row takes some 12 · D bytes: at a width of 2560, 12 GB.
+  public var rows = 400_000
   public var mixers = MixerCalibration()
   /// Rows of a sequence at most, image tokens counted in; nil: as many as the model takes.
   public var maximumLength: Int?
@@ -17,6 +20,7 @@ public struct Calibration: Sendable, Hashable {
     if !(2...1_000_000).contains(samples) {
       return "the calibration samples must be between 2 and 1000000, not \(samples)"
     }
+    if rows < 1 { return "the calibration rows must be 1 or more, not \(rows)" }
     if !(0...10_000).contains(mixers.passes) {
       return "the calibration passes must be between 0 and 10000, not \(mixers.passes)"
     }

@@ -69,23 +69,33 @@ struct CalibrationWalk {
     }
   }
 
-  /// As many usable samples as are asked for, each once, or as there are.
+  /// As many usable samples as are asked for, each once, or as there are, or as have enough rows.
   private static func draw(
     _ teacher: VisionLanguageModel, _ data: any TrainingData, _ calibration: Calibration,
     seed: UInt64, _ report: (CalibrationEvent) throws -> Void
   ) throws -> [TrainingExample] {
     // Another order than training's, which has the seed itself.
     var generator = RandomGenerator(seed: seed).split(.max)
-    var examples: [TrainingExample] = []
+    var (examples, rows): ([TrainingExample], Int) = ([], 0)
     for index in generator.permutation(data.count) {
-      if examples.count == calibration.samples { break }
+      if examples.count == calibration.samples || rows >= calibration.rows { break }
       do {
-        examples.append(try TrainingExample(data.sample(index), for: teacher))
+        let example = try TrainingExample(data.sample(index), for: teacher)
+        examples.append(example)
+        rows += Self.rows(of: example, teacher, calibration)
       } catch let error as SampleError where calibration.brokenSamples == .skip {
         try report(.skipped(error))
       }
     }
     return examples
+  }
+
+  private static func rows(
+    of example: TrainingExample, _ teacher: VisionLanguageModel, _ calibration: Calibration
+  ) -> Int {
+    let picture = example.picture == nil ? 0 : teacher.configuration.vision.tokens - 1
+    let limit = min(calibration.maximumLength ?? .max, teacher.configuration.maximumLength)
+    return min(limit, example.ids.count + picture)
   }
 
   private static func stream(

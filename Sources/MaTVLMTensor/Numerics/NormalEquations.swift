@@ -13,16 +13,13 @@ package struct NormalEquations: Sendable {
     package let ridge: Double
   }
 
-  /// Rows that are held in double precision at once.
-  private static let chunk = 512
   /// How often, and by how much, the ridge grows before a system is given up.
   private static let (attempts, growth, leastGrown) = (4, 100.0, 1e-8)
 
   private let inputs: Int
   private let outputs: Int
   private let hasBias: Bool
-  /// XᵀX [inputs, inputs]; only the lower triangle.
-  private var gram: [Double]
+  private var gram: GramMatrix
   /// XᵀY [inputs, outputs]
   private var products: [Double]
   private var inputSums: [Double]
@@ -32,7 +29,7 @@ package struct NormalEquations: Sendable {
   /// - Parameter hasBias: whether the layer to solve for has a bias, which no ridge holds back.
   package init(inputs: Int, outputs: Int, hasBias: Bool) {
     (self.inputs, self.outputs, self.hasBias) = (inputs, outputs, hasBias)
-    gram = Array(repeating: 0, count: inputs * inputs)
+    gram = GramMatrix(width: inputs)
     products = Array(repeating: 0, count: inputs * outputs)
     inputSums = Array(repeating: 0, count: inputs)
     outputSums = Array(repeating: 0, count: outputs)
@@ -45,8 +42,8 @@ package struct NormalEquations: Sendable {
       x.shape == [count, inputs] && y.shape == [count, outputs],
       "NormalEquations: \(x.shape) and \(y.shape) for \(inputs) inputs and \(outputs) outputs")
     let (x, y) = (x.array(), y.array())
-    for start in stride(from: 0, to: count, by: Self.chunk) {
-      let end = min(count, start + Self.chunk)
+    for start in stride(from: 0, to: count, by: GramMatrix.chunk) {
+      let end = min(count, start + GramMatrix.chunk)
       add(
         x[start * inputs..<end * inputs].map(Double.init),
         y[start * outputs..<end * outputs].map(Double.init), rows: end - start)
@@ -55,9 +52,7 @@ package struct NormalEquations: Sendable {
   }
 
   private mutating func add(_ x: [Double], _ y: [Double], rows: Int) {
-    cblas_dsyrk(
-      CblasRowMajor, CblasLower, CblasTrans, numericCast(inputs), numericCast(rows), 1, x,
-      numericCast(inputs), 1, &gram, numericCast(inputs))
+    gram.add(x, rows: rows)
     cblas_dgemm(
       CblasRowMajor, CblasTrans, CblasNoTrans, numericCast(inputs), numericCast(outputs),
       numericCast(rows), 1, x, numericCast(inputs), y, numericCast(outputs), 1, &products,
@@ -73,7 +68,7 @@ package struct NormalEquations: Sendable {
   /// - Parameter ridge: added to the diagonal, as a part of its mean.
   /// - Throws: ``LinearAlgebra/Failure`` when there is no answer with the largest ridge either.
   package func solve(ridge: Double) throws(LinearAlgebra.Failure) -> Solution {
-    let (gram, products) = hasBias && rows > 0 ? centred : (gram, products)
+    let (gram, products) = hasBias && rows > 0 ? centred : (gram.elements, products)
     let scale = (0..<inputs).reduce(0) { $0 + gram[$1 * (inputs + 1)] } / Double(inputs)
     guard scale.isFinite else { throw .notFinite }
     var ridge = ridge
@@ -92,7 +87,7 @@ package struct NormalEquations: Sendable {
 
   /// The same sums for rows from which their mean was taken: what a bias leaves to be explained.
   private var centred: ([Double], [Double]) {
-    var (gram, products) = (gram, products)
+    var (gram, products) = (gram.elements, products)
     for i in 0..<inputs {
       let mean = inputSums[i] / Double(rows)
       for j in 0...i { gram[i * inputs + j] -= mean * inputSums[j] }

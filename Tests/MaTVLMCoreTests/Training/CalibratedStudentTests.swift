@@ -76,6 +76,23 @@ struct CalibratedStudentTests {
     #expect(try asked(100, seed: 1).sorted() == Array(0..<16))
   }
 
+  @Test("no more samples are taken once they have rows enough")
+  func rows() throws {
+    let teacher = try GoldenModels.load("teacher")
+    func asked(rows: Int) throws -> Int {
+      let data = AskedSamples(try GoldenSamples(Array(0..<8)))
+      var calibration = Self.calibration(passes: 0)
+      calibration.rows = rows
+      _ = try teacher.student(replacing: [2], calibratedOn: data, calibration, seed: 1)
+      return data.asked.count
+    }
+    // All of them have 476.
+    #expect(try asked(rows: 476) == 8)
+    let some = try asked(rows: 200)
+    #expect(some >= 2 && some < 8)
+    #expect(throws: CalibrationError.tooFewSamples(usable: 1)) { try asked(rows: 1) }
+  }
+
   @Test("the same seed gives the same student, and the teacher stays as it was")
   func repeatable() throws {
     let teacher = try GoldenModels.load("teacher")
