@@ -77,7 +77,7 @@ struct Distill: ParsableCommand {
     try output.check(for: checkpoints, among: ranks)
     let source = try source()
     var configuration = try configuration(source)
-    try fit(&configuration, source, on: device)
+    try fit(&configuration, source, on: device, among: ranks)
     let trainer = try trainer(configuration, source, on: device, vision.open())
     var settings = settings(
       configuration, objective, layers: trainer.student.decoder.mambaLayers)
@@ -124,21 +124,25 @@ struct Distill: ParsableCommand {
   /// Turns recomputation on where the run needs it to fit into memory.
   /// - Throws: ``PlanError`` when that is not enough.
   private func fit(
-    _ configuration: inout TrainingConfiguration, _ source: DistillationData, on device: Device
+    _ configuration: inout TrainingConfiguration, _ source: DistillationData, on device: Device,
+    among ranks: any Communicator
   ) throws {
-    let chosen: TrainingConfiguration
-    do {
-      chosen = try limits.fitting(configuration, self, source, on: device, samples: 16)
-        .count.configuration
-    } catch is SampleError {
-      return  // The run itself says which samples cannot be used, and goes on if it may.
-    } catch is DatasetError {
-      return
-    }
-    if chosen.recompute, !configuration.recompute {
+    let wanted = configuration
+    // Ranks begin with other programs in memory, and are to do the same.
+    let recompute = try ranks.gather {
+      do {
+        return try limits.fitting(wanted, self, source, on: device, among: ranks, samples: 16)
+          .count.configuration.recompute
+      } catch is SampleError {
+        return wanted.recompute  // The run itself says which samples cannot be used, and may go on.
+      } catch is DatasetError {
+        return wanted.recompute
+      }
+    }.contains(true)
+    if recompute, !configuration.recompute {
       StandardError.print("blocks are computed again for the gradient: memory would not do")
     }
-    configuration = chosen
+    configuration.recompute = recompute
   }
 
   /// What a stage does not say is as in the run.

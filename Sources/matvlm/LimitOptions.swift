@@ -18,23 +18,27 @@ struct LimitOptions: ParsableArguments {
 
   /// The run as it fits into memory, counted.
   ///
-  /// - Parameter samples: about how many are read for it.
+  /// - Parameters:
+  ///   - ranks: the processes that make it together. Those on this machine share its memory, each has
+  ///     its own card.
+  ///   - samples: about how many are read for it.
   /// - Throws: ``PlanError`` when it does not fit.
   func fitting(
     _ configuration: TrainingConfiguration, _ run: Distill, _ source: DistillationData,
-    on device: Device, samples: Int
+    on device: Device, among ranks: any Communicator, samples: Int
   ) throws -> (count: RunCount, memory: MemoryPlan) {
     let card = device.cardMemory
     let program = card?.used ?? ProcessMemory.currentBytes ?? 0
-    let available =
+    let whole =
       memory.map { Int($0 * 0x1p30) } ?? card?.total
       ?? Int(clamping: ProcessInfo.processInfo.physicalMemory)
+    let available = card == nil ? whole / ranks.localSize : whole
     func plan(_ count: RunCount) -> MemoryPlan {
       MemoryPlan(count, program: program, available: available)
     }
     return try RunPlan.fitting(configuration, memory: plan) { changed in
       try RunCount(
-        changed, for: run.machine.planned, samples: samples,
+        changed, for: run.machine.planned, ranks: ranks.size, samples: samples,
         explaining: run.student == nil ? run.start.mixerStart : nil
       ) { try run.trainer($0, source, on: $1) }
     }

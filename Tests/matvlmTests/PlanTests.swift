@@ -15,8 +15,8 @@ struct PlanTests {
     let plan = try workplace.run(["plan"] + Self.options + ["--json"]).requireSuccess().object()
     #expect(
       plan.keys.sorted() == [
-        "disk", "memory", "operations", "operations_per_update", "parameters", "steps", "time",
-        "updates_counted",
+        "disk", "memory", "operations", "operations_per_update", "parameters", "ranks", "steps",
+        "time", "updates_counted",
       ])
     let parameters = try #require(plan["parameters"] as? [String: Any])
     let mixer = 260 * 64 + 192 * 4 + 192 + 4 * 3 + 64 + 64 * 64

@@ -38,6 +38,32 @@ struct RanksCommandTests {
     #expect(try workplace.content.filter { $0.hasPrefix(".") } == [])
   }
 
+  @Test("Mixers that every rank calibrates are those of one process, and are spoken of once")
+  func calibrated() throws {
+    let workplace = try Workplace()
+    let seeding = [
+      "--seeding", "calibrated", "--calibration-samples", "6", "--calibration-passes", "2",
+    ]
+    _ = try workplace.run(options("whole") + seeding).requireSuccess()
+    let command = try RankedCommand(2, options("student") + seeding, in: workplace)
+    #expect(command.wait() == 0, "\(command.errors)")
+    #expect(try distance("student", "whole", in: workplace) < 1e-6)
+    #expect(command.errors.matches(of: /calibrating/).count == 1)
+  }
+
+  @Test("A plan says what each rank takes, once; a run without memory for all of them is refused")
+  func plan() throws {
+    let workplace = try Workplace()
+    let plan = ["plan"] + options("student").dropFirst() + ["--json"]
+    let command = try RankedCommand(2, plan, in: workplace)
+    #expect(command.wait() == 0, "\(command.errors)")
+    let lines = command.output.split(separator: "\n")
+    #expect(lines.count == 1 && lines[0].contains(#""ranks":2"#), "\(lines)")
+    let small = try RankedCommand(2, options("student") + ["--memory", "0.01"], in: workplace)
+    #expect(small.wait() == Command.unusableInput, "\(small.errors)")
+    #expect(small.errors.matches(of: /may take/).count == 1)
+  }
+
   @Test("A killed rank ends the run with a message; it goes on with another number of ranks")
   func killed() throws {
     let workplace = try Workplace()
@@ -92,6 +118,7 @@ struct OneProcessProgramTests {
 final class RankedCommand {
   private let process = Process()
   private let errorFile: URL
+  private let outputFile: URL
 
   /// Built by `Scripts/test` beside the one without the trait.
   private static let program = Golden.folder.deletingLastPathComponent()
@@ -119,20 +146,23 @@ final class RankedCommand {
   init(_ arguments: [String], in workplace: Workplace) throws {
     errorFile = FileManager.default.temporaryDirectory
       .appending(path: "\(workplace.folder.url.lastPathComponent)-ranks")
-    try Data().write(to: errorFile)
+    outputFile = errorFile.appendingPathExtension("output")
+    for file in [errorFile, outputFile] { try Data().write(to: file) }
     process.executableURL = URL(filePath: "/usr/bin/env")
     process.arguments = arguments
     process.currentDirectoryURL = workplace.folder.url
     process.standardInput = FileHandle.nullDevice
-    process.standardOutput = FileHandle.nullDevice
+    process.standardOutput = try FileHandle(forWritingTo: outputFile)
     process.standardError = try FileHandle(forWritingTo: errorFile)
     try process.run()
   }
 
   deinit {
     if process.isRunning { process.terminate() }
-    try? FileManager.default.removeItem(at: errorFile)
+    for file in [errorFile, outputFile] { try? FileManager.default.removeItem(at: file) }
   }
+
+  var output: String { (try? String(contentsOf: outputFile, encoding: .utf8)) ?? "" }
 
   var errors: String { (try? String(contentsOf: errorFile, encoding: .utf8)) ?? "" }
 

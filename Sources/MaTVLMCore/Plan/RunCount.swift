@@ -26,6 +26,8 @@ public struct RunCount: Sendable {
   }
 
   public let configuration: TrainingConfiguration
+  /// Processes that make the run together. Memory and operations are those of one of them.
+  let ranks: Int
   /// Of the whole run, over its stages.
   let steps: Int
   /// How often an update goes through what was counted of one.
@@ -42,11 +44,13 @@ public struct RunCount: Sendable {
   /// Counts updates as they are made.
   ///
   /// - Parameters:
+  ///   - ranks: processes that make the run together; one of them is counted.
   ///   - samples: about so many samples are read; two updates at least.
   ///   - makeTrainer: the run on a device, with a teacher and a student of its own.
-  /// - Throws: what `makeTrainer` throws, and what is wrong with samples.
+  /// - Throws: what `makeTrainer` throws, what is wrong with samples, and ``CommunicatorError`` when an
+  ///   update has fewer sequences than there are ranks.
   public init(
-    _ configuration: TrainingConfiguration, for device: PlannedDevice, samples: Int,
+    _ configuration: TrainingConfiguration, for device: PlannedDevice, ranks: Int = 1, samples: Int,
     explaining start: MixerStart? = nil,
     _ makeTrainer: (TrainingConfiguration, Device) throws -> Trainer
   ) throws {
@@ -55,10 +59,13 @@ public struct RunCount: Sendable {
     counted.evaluationInterval = nil
     // The batches of an update are alike, so a few of many are enough.
     counted.gradientAccumulation = min(
-      configuration.gradientAccumulation, max(2, samples / configuration.batchSize))
+      configuration.gradientAccumulation, ranks * max(2, samples / configuration.batchSize))
     rounds =
       Double(configuration.gradientAccumulation) / Double(counted.gradientAccumulation)
+    self.ranks = ranks
     var trainer = try makeTrainer(counted, Device(backend))
+    try trainer.check(rankCount: ranks)
+    if ranks > 1 { trainer.ranks = CountedRanks(size: ranks) }
     backend.assignWeights(trained: trainer.trainedParameters)
     backend.resetPeak()
     _ = backend.takeOperations()

@@ -25,7 +25,11 @@ extension RunPlan: CustomStringConvertible {
       ([
         line("teacher", "\(grouped(parameters.teacher)) parameters"),
         line("student", "\(grouped(parameters.student)), \(grouped(parameters.trainable)) train"),
-      ] + rows).joined(separator: "\n")
+      ] + rows + processLines).joined(separator: "\n")
+  }
+
+  private var processLines: [String] {
+    ranks > 1 ? [line("processes", "\(ranks); memory, work and time are those of each")] : []
   }
 
   private var memoryLines: String {

@@ -1,8 +1,11 @@
 import Foundation
 import MaTVLMTensor
 
-/// What a run of distillation takes, before it begins.
+/// What a run of distillation takes, before it begins; memory, operations and time of each process where
+/// there are several.
 public struct RunPlan: Sendable, Encodable {
+  /// How many processes make the run together.
+  public let ranks: Int
   public let parameters: ParameterPlan
   public let memory: MemoryPlan
   public let disk: DiskPlan
@@ -23,6 +26,7 @@ public struct RunPlan: Sendable, Encodable {
     _ count: RunCount, _ memory: MemoryPlan, keepingCheckpoints checkpoints: Int,
     measuredOn device: Device?
   ) throws {
+    ranks = count.ranks
     parameters = count.parameters
     self.memory = memory
     disk = DiskPlan(count, keeping: checkpoints)

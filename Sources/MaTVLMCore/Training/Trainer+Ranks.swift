@@ -10,10 +10,7 @@ extension Trainer {
   ///   sequences than there are ranks; what ``identity()`` throws.
   /// - Precondition: no update was made.
   public mutating func join(_ ranks: any Communicator) throws -> RunIdentity {
-    let sequences = stages.map(\.configuration.sequencesPerUpdate).min() ?? 0
-    guard ranks.size <= sequences else {
-      throw CommunicatorError.tooManyRanks(ranks.size, sequences: sequences)
-    }
+    try check(rankCount: ranks.size)
     self.ranks = ranks
     var identity = RunIdentity(facts: [:])
     let all = try ranks.gather {
@@ -26,6 +23,14 @@ extension Trainer {
       }
     }
     return identity
+  }
+
+  /// - Throws: ``CommunicatorError/tooManyRanks(_:sequences:)``.
+  func check(rankCount: Int) throws {
+    let sequences = stages.map(\.configuration.sequencesPerUpdate).min() ?? 0
+    guard rankCount <= sequences else {
+      throw CommunicatorError.tooManyRanks(rankCount, sequences: sequences)
+    }
   }
 
   /// Whether all ranks still have the same numbers. They compute the same, so a difference is a fault

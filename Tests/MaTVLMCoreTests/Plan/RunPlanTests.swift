@@ -98,6 +98,33 @@ struct RunPlanTests {
     #expect(Set(counts.map(\.operations)).count == 1)
   }
 
+  @Test("Of several processes each takes its part of an update, and adds gradients up")
+  func ranks() throws {
+    func plan(_ ranks: Int, _ configuration: TrainingConfiguration) throws -> (RunCount, MemoryPlan)
+    {
+      let count = try RunCount(configuration, for: .processor, ranks: ranks, samples: 8) {
+        try trainer($0, on: $1)
+      }
+      return (count, MemoryPlan(count, program: 0, available: 1 << 40))
+    }
+    var accumulating = configuration(4)
+    accumulating.gradientAccumulation = 2
+    for wanted in [configuration(8), accumulating] {
+      let (whole, all) = try plan(1, wanted)
+      let (part, each) = try plan(2, wanted)
+      let ratio = part.operationsPerUpdate / whole.operationsPerUpdate
+      #expect(ratio > 0.4 && ratio < 0.6)
+      #expect(each.peak < all.peak && each.trainedWeights == all.trainedWeights)
+      #expect(each.moments == all.moments)
+    }
+    #expect(throws: CommunicatorError.tooManyRanks(3, sequences: 2)) {
+      try plan(3, configuration(2))
+    }
+    let (count, memory) = try plan(2, configuration(8))
+    let text = try RunPlan(count, memory, keepingCheckpoints: 2, measuredOn: nil).description
+    #expect(text.contains("2; memory, work and time are those of each"))
+  }
+
   @Test("Work grows with the batch; the plan counts what an update does")
   func work() throws {
     let (small, large) = (try count(configuration(2)), try count(configuration(8)))
