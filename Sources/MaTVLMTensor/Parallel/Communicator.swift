@@ -23,7 +23,7 @@ public protocol Communicator: Sendable {
   /// - Precondition: every rank gives the same shapes.
   func sum(_ tensors: [Tensor]) -> [Tensor]
 
-  /// Begins a sum of tensors that are not all there yet; see ``sum(_:)``.
+  /// Begins a sum of tensors that are not all there yet, and does not wait; otherwise as ``sum(_:)``.
   func beginSum() -> any PendingSum
 }
 
