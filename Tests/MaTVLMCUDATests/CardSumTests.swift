@@ -1,4 +1,5 @@
 import MaTVLMCUDA
+import MaTVLMCore
 import MaTVLMTensor
 import MaTVLMTestSupport
 import Testing
@@ -71,6 +72,39 @@ struct CardSumTests {
     } throws: { error in
       guard case CUDAError.callFailed(let name, 3, _) = error else { return false }
       return name.hasPrefix(call)
+    }
+  }
+
+  /// Two processes, the other one of which does the same as this.
+  private struct Twins: Communicator {
+    let rank = 0
+    let size = 2
+    let localRank = 0
+    let localSize = 2
+
+    func allGather<Element: BitwiseCopyable>(_ values: [Element]) -> [[Element]] {
+      [values, values]
+    }
+    func allToAll<Element: BitwiseCopyable>(_ parts: [[Element]]) -> [[Element]] {
+      [parts[0], parts[0]]
+    }
+  }
+
+  @Test("In a run, each update gives NCCL every gradient once, and the card waits for it once")
+  func run() throws {
+    var configuration = TrainingConfiguration()
+    (configuration.steps, configuration.warmupSteps) = (2, 0)
+    (configuration.batchSize, configuration.gradientAccumulation) = (2, 4)
+    var run = try GoldenRun(configuration, on: device)
+    try run.join(CardCommunicator(Twins(), on: device, cudaPath: card.path))
+    try run.run()
+    let counts = run.trainer.trainedParameters.map(\.shape.count)
+    let starts = card.queued.indices.filter { card.queued[$0] == "wait 2 1" }
+    #expect(starts.count == 2 && card.queued.count == 2 * (counts.count + 2))
+    for start in starts {
+      let sums = card.queued[start + 1...start + counts.count]
+      #expect(sums.sorted() == counts.map { "sum 2 \($0)" }.sorted())
+      #expect(card.queued[start + counts.count + 1] == "wait 1 2")
     }
   }
 

@@ -15,7 +15,7 @@ public struct Gradients: Sendable {
   /// Adds up over all ranks; where a rank has no gradient it gives zeros.
   /// - Parameter parameters: those that have a gradient on any rank, the same on all.
   package mutating func add(over ranks: any Communicator, _ parameters: [Parameter]) {
-    guard ranks.size > 1 else { return }
+    guard ranks.size > 1, !parameters.isEmpty else { return }
     let own = parameters.map { self[$0] ?? .zeros($0.shape, on: $0.value.device) }
     for (parameter, sum) in zip(parameters, ranks.sum(own)) {
       if let leaf = parameter.leaf { values[leaf.id] = sum }
