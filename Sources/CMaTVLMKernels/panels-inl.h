@@ -92,9 +92,11 @@ static void panel_product(ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, struct left
 #endif
 #define UPPER_LANE(j, s) ((j) & (s) ? LANES + (j) - (s) : (j))
 #define LOWER_LANE(j, s) ((j) & (s) ? LANES + (j) : (j) + (s))
+// Unrolled, so that rows are registers.
+#define EACH_ROW(i) _Pragma("clang loop unroll(full)") for (int i = 0; i < LANES; i++)
 // Swaps, in every 2s × 2s block, the upper right s × s quarter with the lower left one.
 #define SWAP_QUARTERS(rows, s)                                                                    \
-  for (int i = 0; i < LANES; i++)                                                                 \
+  EACH_ROW(i)                                                                                     \
     if (!(i & (s))) {                                                                             \
       vf upper = rows[i], lower = rows[i + (s)];                                                  \
       rows[i] = __builtin_shufflevector(upper, lower, EACH_LANE(UPPER_LANE, s));                  \
@@ -104,7 +106,7 @@ static void panel_product(ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, struct left
 INLINE void transpose_block(const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride,
                             float scale) {
   vf rows[LANES];
-  for (int i = 0; i < LANES; i++) rows[i] = vf_load(x + i * x_stride) * scale;
+  EACH_ROW(i) rows[i] = vf_load(x + i * x_stride) * scale;
   SWAP_QUARTERS(rows, 1)
   SWAP_QUARTERS(rows, 2)
 #if LANES >= 8
@@ -113,7 +115,7 @@ INLINE void transpose_block(const float *x, ptrdiff_t x_stride, float *y, ptrdif
 #if LANES >= 16
   SWAP_QUARTERS(rows, 8)
 #endif
-  for (int i = 0; i < LANES; i++) vf_store(y + i * y_stride, rows[i]);
+  EACH_ROW(i) vf_store(y + i * y_stride, rows[i]);
 }
 
 // y [columns, rows] = scale · xᵀ, x [rows, columns].
