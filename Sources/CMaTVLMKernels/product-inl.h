@@ -53,36 +53,32 @@ INLINE void copy_right(const struct matvlm_product *p, ptrdiff_t first, ptrdiff_
   }
 }
 
-// What a panel of y begins with before the first products are added; returns whether that is in y.
-INLINE int begin_panel(const struct matvlm_product *p, float *y, ptrdiff_t rows, ptrdiff_t columns,
-                       const float *bias) {
-  if (!bias) return p->add;
-  for (ptrdiff_t r = 0; r < rows; r++, y += p->y_stride)
-    for (ptrdiff_t j = 0; j < columns; j++) y[j] = p->add ? y[j] + bias[j] : bias[j];
-  return 1;
-}
-
 // One strip of y: all rows of the left factor, from column `first` on, times the strip of the right one.
 static void multiply_strip_of(const struct matvlm_product *p, ptrdiff_t first, ptrdiff_t depth,
                               ptrdiff_t column, ptrdiff_t columns,
                               const struct product_pieces *pieces) {
   const ptrdiff_t width = padded(columns);
-  for (ptrdiff_t i = 0; i < p->rows; i += LANES) {
-    const ptrdiff_t rows = MIN(LANES, p->rows - i);
+  // All rows at once, but where they lie in panels or y ends within a vector.
+  const ptrdiff_t step = columns == width && p->left_column == 1 ? p->rows : LANES;
+  for (ptrdiff_t i = 0; i < p->rows; i += step) {
+    const ptrdiff_t rows = MIN(step, p->rows - i);
     struct left_factor left = {p->left + i * p->left_row + first, p->left_row, 1};
     if (p->left_column != 1) left = (struct left_factor){pieces->left + i * depth, 1, LANES};
     float *y = p->y + i * p->y_stride + column;
-    const int add =
-        first > 0 || begin_panel(p, y, rows, columns, p->bias ? p->bias + column : 0);
+    struct product_start start = {y, p->y_stride};
+    if (first == 0)
+      start = (struct product_start){p->start ? p->start + i * p->start_row + column : 0,
+                                     p->start_row};
     if (columns == width) {
-      panel_product(rows, columns, depth, left, pieces->strip, width, y, p->y_stride, add);
+      panel_product_from(start, rows, columns, depth, left, pieces->strip, width, y, p->y_stride);
       continue;
     }
     panel_product(rows, columns, depth, left, pieces->strip, width, pieces->spill, width, 0);
     for (ptrdiff_t r = 0; r < rows; r++)
-      for (ptrdiff_t j = 0; j < columns; j++) {
-        const float sum = pieces->spill[r * width + j];
-        y[r * p->y_stride + j] = add ? y[r * p->y_stride + j] + sum : sum;
+      for (ptrdiff_t j = 0; j < columns; j += LANES) {
+        vf sum = vf_load(pieces->spill + r * width + j);
+        if (start.p) sum += vf_load_some(start.p + r * start.row + j, columns - j);
+        vf_store_some(y + r * p->y_stride + j, sum, columns - j);
       }
   }
 }

@@ -6,7 +6,7 @@
 
 #pragma clang assume_nonnull begin
 
-/// y [rows, columns] = left [rows, depth] right [depth, columns], plus `bias`, plus y where `add`.
+/// y [rows, columns] = start [rows, columns] + left [rows, depth] right [depth, columns]
 ///
 /// Element (i, k) of the left factor is left[i · left_row + k · left_column], and (k, j) of the right
 /// one right[k · right_row + j · right_column]: transposes are strides. One stride of each is 1.
@@ -16,11 +16,11 @@ struct matvlm_product {
   ptrdiff_t left_row, left_column;
   const void *_Null_unspecified right;
   ptrdiff_t right_row, right_column;
-  /// Added to each row, [columns]; NULL: zeros.
-  const float *_Nullable bias;
+  /// Rows of it begin `start_row` apart, 0 for the same row each time; y itself, or NULL for zeros.
+  const float *_Nullable start;
+  ptrdiff_t start_row;
   float *_Null_unspecified y;
   ptrdiff_t y_stride;
-  int add;
 };
 
 /// Depth whose sums stay in registers; an element of y is the sum of such sums, in their order.

@@ -43,10 +43,8 @@ extension CPUBackend {
     run([
       manyRowsWork(
         terms.map {
-          ProductTerm(
-            x: FloatRows($0.x), weight: $0.projection.weight, isTurned: true,
-            bias: $0.projection.bias)
-        }, addedTo: FloatRows(stream), into: FloatRows(y))
+          ProductTerm(x: FloatRows($0.x), weight: $0.projection.weight, isTurned: true)
+        }, addedTo: FloatRows(stream), terms.compactMap(\.projection.bias), into: FloatRows(y))
     ])
     return y
   }
@@ -79,7 +77,7 @@ extension CPUBackend {
     run([
       manyRowsWork(
         terms.map { ProductTerm(x: FloatRows($0.dy), weight: $0.weight, isTurned: false) },
-        into: FloatRows(dx))
+        [], into: FloatRows(dx))
     ])
     return dx
   }
@@ -115,6 +113,6 @@ extension CPUBackend {
 
   /// dx ← dy weight, for rows of dy and dx.
   func multiplyBack(_ dy: FloatRows, _ weight: Tensor, into dx: FloatRows) {
-    run([manyRowsWork([ProductTerm(x: dy, weight: weight, isTurned: false)], into: dx)])
+    run([manyRowsWork([ProductTerm(x: dy, weight: weight, isTurned: false)], [], into: dx)])
   }
 }

@@ -6,53 +6,68 @@ struct ProductTerm: Sendable {
   let weight: Tensor
   /// x weightᵀ, as a layer computes, and not x weight, as its gradient does.
   let isTurned: Bool
-  /// float32, added to each row.
-  var bias: Tensor?
 }
 
 /// Products of many rows: tiles of the result, in each of which a piece of the weights is copied once
 /// and multiplied with all rows.
 extension CPUBackend {
-  /// The largest tile: as many rows as there are as a rule, so that weights are copied once.
-  private static let tile = (rows: 1024, columns: 128)
+  /// The largest tile: enough rows to copy the weights for, and as many columns as the widest vectors'
+  /// registers take at once.
+  private static let tile = (rows: 512, columns: 80)
   /// Where both factors are copied.
   private static let squareTile = (rows: 512, columns: 512)
   /// Rows of quantised weights that are unpacked to float32 at once.
   private static let unpackedDepth = 1024
 
-  /// y ← stream + Σ of the terms.
-  /// - Parameter stream: of y's shape; nil: zeros.
+  /// y ← stream + Σ biases + Σ of the terms.
+  /// - Parameters:
+  ///   - stream: of y's shape; nil: zeros.
+  ///   - biases: float32, each added to every row.
   func manyRowsWork(
-    _ terms: [ProductTerm], addedTo stream: FloatRows? = nil, into y: FloatRows
+    _ terms: [ProductTerm], addedTo stream: FloatRows? = nil, _ biases: [Tensor], into y: FloatRows
   ) -> ProductWork {
-    let tiles = TileGrid(y.count, y.width, most: Self.tile, wanted: 4)
+    let tiles = TileGrid(y.count, y.width, most: Self.tile)
     return ProductWork(items: tiles.count, y: y) { [self] item in
-      let (rows, columns) = tiles[item]
-      if let stream {
-        for t in rows {
-          (y.row(t) + columns.lowerBound).update(
-            from: stream.row(t) + columns.lowerBound, count: columns.count)
-        }
-      }
+      let tile = tiles[item]
+      if let stream { add(biases, to: stream, tile, into: y) }
       for (index, term) in terms.enumerated() {
-        multiply(term, rows, columns, adding: stream != nil || index > 0, into: y)
+        var product = matvlm_product(tile.rows, tile.columns, of: y)
+        if index > 0 || stream != nil {
+          (product.start, product.start_row) = (UnsafePointer(product.y), y.width)
+        } else {
+          product.start = biases.first.map { UnsafePointer($0.floats + tile.columns.lowerBound) }
+        }
+        multiply(term, tile, &product)
       }
-      return (rows, columns)
+      return tile
+    }
+  }
+
+  private func add(
+    _ biases: [Tensor], to stream: FloatRows, _ tile: (rows: Range<Int>, columns: Range<Int>),
+    into y: FloatRows
+  ) {
+    let (first, count) = (tile.columns.lowerBound, tile.columns.count)
+    for row in tile.rows {
+      let part = y.row(row) + first
+      part.update(from: stream.row(row) + first, count: count)
+      for bias in biases {
+        kernels.elementwise.add(part, bias.floats + first, part, Int64(count))
+      }
     }
   }
 
   /// One tile of one term.
   private func multiply(
-    _ term: ProductTerm, _ rows: Range<Int>, _ columns: Range<Int>, adding: Bool, into y: FloatRows
+    _ term: ProductTerm, _ tile: (rows: Range<Int>, columns: Range<Int>),
+    _ product: inout matvlm_product
   ) {
     let (weight, width, depth) = (term.weight, term.weight.shape.width, term.x.width)
-    var product = Self.product(rows, columns, adding: adding, into: y)
-    product.bias = term.bias.map { UnsafePointer($0.floats + columns.lowerBound) }
     product.depth = depth
-    product.left = UnsafePointer(term.x.row(rows.lowerBound))
+    product.left = UnsafePointer(term.x.row(tile.rows.lowerBound))
     (product.left_row, product.left_column) = (depth, 1)
     (product.right_row, product.right_column) = term.isTurned ? (1, width) : (width, 1)
-    let first = columns.lowerBound * (term.isTurned ? width : 1)
+    let first = tile.columns.lowerBound * (term.isTurned ? width : 1)
     switch weight.dtype {
     case .float32, .int32:
       run(&product, kernels.product.with_floats, UnsafeRawPointer(weight.floats + first))
@@ -62,7 +77,7 @@ extension CPUBackend {
       run(&product, kernels.product.with_f16, UnsafeRawPointer(weight.halves + first))
     case .quantized:
       require(!term.isTurned, "multiply: rows that are not rounded, weight \(weight.dtype)")
-      multiplyUnpacked(&product, weight, columns)
+      multiplyUnpacked(&product, weight, tile.columns)
     }
   }
 
@@ -82,7 +97,7 @@ extension CPUBackend {
         }
         run(&product, kernels.product.with_floats, UnsafeRawPointer(unpacked))
         product.left += Self.unpackedDepth
-        (product.add, product.bias) = (1, nil)
+        (product.start, product.start_row) = (UnsafePointer(product.y), product.y_stride)
       }
     }
   }
@@ -99,8 +114,9 @@ extension CPUBackend {
       let piece = item / tiles.count
       let part = min(dy.count, piece * depth)..<min(dy.count, (piece + 1) * depth)
       let above = piece * dy.width
-      var product = Self.product(
-        above + rows.lowerBound..<above + rows.upperBound, columns, adding: adding, into: result)
+      var product = matvlm_product(
+        above + rows.lowerBound..<above + rows.upperBound, columns, of: result)
+      if adding { (product.start, product.start_row) = (UnsafePointer(product.y), x.width) }
       product.depth = part.count
       product.left = UnsafePointer(dy.row(part.lowerBound) + rows.lowerBound)
       (product.left_row, product.left_column) = (1, dy.width)
@@ -111,18 +127,6 @@ extension CPUBackend {
     }
   }
 
-  /// A product whose factors are still to be filled in.
-  private static func product(
-    _ rows: Range<Int>, _ columns: Range<Int>, adding: Bool, into y: FloatRows
-  ) -> matvlm_product {
-    var product = matvlm_product()
-    (product.rows, product.columns) = (rows.count, columns.count)
-    product.y = y.row(rows.lowerBound) + columns.lowerBound
-    product.y_stride = y.width
-    product.add = adding ? 1 : 0
-    return product
-  }
-
   private typealias ProductKernel =
     @convention(c) (UnsafePointer<matvlm_product>, UnsafeMutablePointer<Float>) -> Void
 
@@ -131,5 +135,15 @@ extension CPUBackend {
   ) {
     product.right = right
     withScratch(matvlm_product_scratch(&product)) { kernel(&product, $0) }
+  }
+}
+
+extension matvlm_product {
+  /// A tile of y whose factors are still to be filled in.
+  fileprivate init(_ rows: Range<Int>, _ columns: Range<Int>, of y: FloatRows) {
+    self.init()
+    (self.rows, self.columns) = (rows.count, columns.count)
+    self.y = y.row(rows.lowerBound) + columns.lowerBound
+    y_stride = y.width
   }
 }

@@ -34,7 +34,7 @@ extension CPUBackend {
     }
     if isFew(x.count) { return fewRowsWork(x, weight, bias, into: y) }
     return manyRowsWork(
-      [ProductTerm(x: x, weight: weight, isTurned: true, bias: bias)], into: y)
+      [ProductTerm(x: x, weight: weight, isTurned: true)], bias.map { [$0] } ?? [], into: y)
   }
 
   /// Does all items of several products, as if they were one.
