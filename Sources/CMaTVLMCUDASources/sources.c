@@ -11,11 +11,20 @@ static const unsigned char common[] = {
 static const unsigned char mma[] = {
 #embed "Kernels/mma.cuh"
 };
+static const unsigned char warpgroup[] = {
+#embed "Kernels/warpgroup.cuh"
+};
 static const unsigned char attention[] = {
 #embed "Kernels/attention.cu"
 };
 static const unsigned char attention_gradient[] = {
 #embed "Kernels/attention_gradient.cu"
+};
+static const unsigned char attention_gradient_warpgroup[] = {
+#embed "Kernels/attention_gradient_warpgroup.cu"
+};
+static const unsigned char attention_warpgroup[] = {
+#embed "Kernels/attention_warpgroup.cu"
 };
 static const unsigned char cached_attention[] = {
 #embed "Kernels/cached_attention.cu"
@@ -64,8 +73,11 @@ static const unsigned char scan_gradient[] = {
 static const matvlm_cuda_source sources[] = {
     ENTRY("common.cuh", common),
     ENTRY("mma.cuh", mma),
+    ENTRY("warpgroup.cuh", warpgroup),
     ENTRY("attention.cu", attention),
     ENTRY("attention_gradient.cu", attention_gradient),
+    ENTRY("attention_gradient_warpgroup.cu", attention_gradient_warpgroup),
+    ENTRY("attention_warpgroup.cu", attention_warpgroup),
     ENTRY("cached_attention.cu", cached_attention),
     ENTRY("convolution.cu", convolution),
     ENTRY("elementwise.cu", elementwise),

@@ -82,12 +82,12 @@ extension CUDABackend {
     _ query: Query, _ group: CacheGroup, _ keys: [Tensor], _ values: [Tensor],
     _ segments: Segments, into output: Tensor
   ) {
-    let tiles = AttentionTiles(query.geometry, query.rows.dtype)
+    let tiles = attentionTiles(query.geometry, query.rows.dtype)
     launch(
-      tiles.source(.attention), "attention",
+      tiles.forward, "attention",
       grid: Grid(
         tileCount(segments, of: group.segments, rows: tiles.queries), query.geometry.heads),
-      block: 128, sharedBytes: tiles.sharedBytes,
+      block: tiles.threads, sharedBytes: tiles.sharedBytes,
       [
         .tensor(output), .address(0), .tensor(query.rows), .address(0), .address(0),
         group.addresses(keys), group.addresses(values), .int32(group.segments.lowerBound),
@@ -110,8 +110,10 @@ extension CUDABackend {
       heads: geometry.heads)
     let places = group.rows.count * geometry.heads / shares.heads
     let partial = empty([places, shares.splits, shares.heads, geometry.headWidth + 2], .float32)
+    var source = KernelSource(.cachedAttention, type)
+    source.headWidth = geometry.headWidth
     launch(
-      AttentionTiles(geometry, type).source(.cachedAttention), "splitAttention",
+      source, "splitAttention",
       grid: Grid(shares.splits, geometry.heads / shares.heads, group.rows.count), block: 512,
       [
         .tensor(output), .tensor(partial), .address(arrivals), .tensor(query.rows),
@@ -122,7 +124,7 @@ extension CUDABackend {
       ])
   }
 
-  /// How many blocks have the keys of a row, and how many neighbouring heads one block has.
+  /// How many blocks have the keys of a row, and how many neighbouring heads and warps one block has.
   private func shares(of keys: Int, rows: Int, heads: Int) -> (splits: Int, heads: Int) {
     // Neighbouring heads of the same keys lie side by side in memory, which counts when there is
     // much to read; but blocks of fewer heads have met sooner.

@@ -47,8 +47,30 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
       driver.retainPrimaryContext($0, device)
     }
     try driver.check(driver.setCurrentContext(context), "cuCtxSetCurrent")
+    stream = try Self.makeStream(driver)
+  }
+
+  private static func makeStream(_ driver: CUDADriver) throws -> CUDADriver.Handle {
     let nonBlocking: UInt32 = 1
-    stream = try driver.handle("cuStreamCreate") { driver.createStream($0, nonBlocking) }
+    return try driver.handle("cuStreamCreate") { driver.createStream($0, nonBlocking) }
+  }
+
+  /// Another stream of the current card, for work beside that of ``stream``.
+  func makeStream() throws -> CUDADriver.Handle { try Self.makeStream(driver) }
+
+  /// An event that takes no time.
+  func makeEvent() throws -> CUDADriver.Handle {
+    let withoutTiming: UInt32 = 2  // CU_EVENT_DISABLE_TIMING
+    return try driver.handle("cuEventCreate") { driver.createEvent($0, withoutTiming) }
+  }
+
+  /// Makes what will be queued on `later` wait for what is queued on `earlier` now.
+  /// - Parameter event: it may be used again at once: a wait is for what it stood for at the call.
+  func order(
+    _ later: CUDADriver.Handle, behind earlier: CUDADriver.Handle, by event: CUDADriver.Handle
+  ) throws {
+    try driver.check(driver.recordEvent(event, earlier), "cuEventRecord")
+    try driver.check(driver.waitForEvent(later, event, 0), "cuStreamWaitEvent")
   }
 
   /// Makes this card the calling thread's; every use from Swift begins so, because tasks change

@@ -34,6 +34,7 @@ struct CUDADriver: Sendable {
       UnsafeMutablePointer<UnsafeMutableRawPointer?>?, UnsafeMutableRawPointer?
     ) -> Status
   typealias TwoHandles = @convention(c) (Handle?, Handle?) -> Status
+  typealias WaitForEvent = @convention(c) (Handle?, Handle?, UInt32) -> Status
   typealias ElapsedTime = @convention(c) (UnsafeMutablePointer<Float>, Handle?, Handle?) -> Status
   typealias BeginCapture = @convention(c) (Handle?, Int32) -> Status
   typealias EndCapture = @convention(c) (Handle?, HandleOut) -> Status
@@ -67,6 +68,7 @@ struct CUDADriver: Sendable {
   let launchKernel: Launch
   let createEvent: CreateWithFlags
   let recordEvent: TwoHandles
+  let waitForEvent: WaitForEvent
   let synchronizeEvent: OneHandle
   let elapsedTime: ElapsedTime
   let destroyEvent: OneHandle
@@ -110,6 +112,7 @@ struct CUDADriver: Sendable {
     launchKernel = try library.function("cuLaunchKernelEx")
     createEvent = try library.function("cuEventCreate")
     recordEvent = try library.function("cuEventRecord")
+    waitForEvent = try library.function("cuStreamWaitEvent")
     synchronizeEvent = try library.function("cuEventSynchronize")
     elapsedTime = try library.function("cuEventElapsedTime")
     destroyEvent = try library.function("cuEventDestroy_v2")

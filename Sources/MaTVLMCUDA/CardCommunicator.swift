@@ -1,13 +1,15 @@
 import CMaTVLMCUDASources
 import MaTVLMTensor
 
-/// Processes with a card each: gradients go from card to card over NCCL, everything else over another
-/// communicator.
+/// Processes with a card each: gradients go from card to card over NCCL, on a stream of their own, and
+/// everything else over another communicator.
 public final class CardCommunicator: Communicator, @unchecked Sendable {  // all parts are set once
   private let ranks: any Communicator
-  private let backend: CUDABackend
+  let backend: CUDABackend
   private let library: CollectiveLibrary
-  private let handle: UnsafeMutableRawPointer
+  private let handle: CUDADriver.Handle
+  private let stream: CUDADriver.Handle
+  private let event: CUDADriver.Handle
 
   /// Waits for the other processes.
   /// - Throws: ``CUDAError`` when NCCL is missing or cannot connect the cards.
@@ -22,6 +24,8 @@ public final class CardCommunicator: Communicator, @unchecked Sendable {  // all
     try backend.device.makeCurrent()
     handle = try library.join(id, rank: ranks.rank, of: ranks.size)
     self.library = library
+    stream = try backend.device.makeStream()
+    event = try backend.device.makeEvent()
   }
 
   public var rank: Int { ranks.rank }
@@ -38,16 +42,24 @@ public final class CardCommunicator: Communicator, @unchecked Sendable {  // all
   }
 
   public func sum(_ tensors: [Tensor]) -> [Tensor] {
-    let sums = tensors.map { backend.empty($0.shape, .float32) }
-    let arrays = zip(tensors, sums).map { tensor, sum in
-      require(
-        tensor.dtype == .float32 && tensor.backend === backend,
-        "CardCommunicator: \(tensor.dtype) \(tensor.shape) on \(tensor.device)")
-      return (from: tensor.address, to: sum.address, count: tensor.shape.count)
-    }
+    let sum = beginSum()
+    for tensor in tensors { sum.add(tensor) }
+    return sum.finish()
+  }
+
+  public func beginSum() -> any PendingSum { CardSum(over: self) }
+
+  /// Queues sums that begin when everything is done that the card has been given so far; it goes on
+  /// meanwhile.
+  func queue(_ arrays: [(from: UInt64, to: UInt64, count: Int)]) {
     backend.attempt {
-      try library.sum(arrays.filter { $0.count > 0 }, among: handle, on: backend.device.stream)
+      try backend.device.order(stream, behind: backend.device.stream, by: event)
+      try library.sum(arrays, among: handle, on: stream)
     }
-    return sums
+  }
+
+  /// Makes whatever the card is given from now on wait for the sums that are queued.
+  func awaitQueued() {
+    backend.attempt { try backend.device.order(backend.device.stream, behind: stream, by: event) }
   }
 }

@@ -14,6 +14,8 @@ package enum KernelFile: String, CaseIterable, Sendable {
   case attention
   case cachedAttention = "cached_attention"
   case attentionGradient = "attention_gradient"
+  case attentionWarpgroup = "attention_warpgroup"
+  case attentionGradientWarpgroup = "attention_gradient_warpgroup"
   case mixerStep = "mixer_step"
   case quantizedProducts = "quantized_products"
   case quantizedRows = "quantized_rows"
@@ -21,6 +23,15 @@ package enum KernelFile: String, CaseIterable, Sendable {
   case scanGradient = "scan_gradient"
   case gatedNorm = "gated_norm"
   case convolution, elementwise, gemv, losses, norms, reductions, rows
+
+  /// What comes before its own text.
+  fileprivate var headers: [String] {
+    switch self {
+    case .attentionWarpgroup, .attentionGradientWarpgroup:
+      ["common.cuh", "mma.cuh", "warpgroup.cuh"]
+    default: ["common.cuh", "mma.cuh"]
+    }
+  }
 }
 
 /// One kernel file with the constants it is compiled for; a constant that it has not is zero.
@@ -43,7 +54,7 @@ package struct KernelSource: Hashable, Sendable {
 
   /// The whole text: what every file starts with, then the file.
   package var text: String {
-    ["common.cuh", "mma.cuh", "\(file.rawValue).cu"].map { name in
+    (file.headers + ["\(file.rawValue).cu"]).map { name in
       let source = matvlm_cuda_source_named(name)
       guard let start = source.text else {
         preconditionFailure("there is no kernel file \(name)")

@@ -22,6 +22,7 @@ package struct PretendedCard {
     case driver = "libcuda.so.1"
     case compiler = "libnvrtc.so.13"
     case products = "libcublasLt.so.13"
+    case collectives = "libnccl.so.2"
   }
 
   private let folder: TemporaryFolder
@@ -30,6 +31,12 @@ package struct PretendedCard {
   package var path: String { folder.url.path }
   /// Where kernels are kept.
   package var cache: URL { folder["cache"] }
+
+  /// What was queued for several streams, a line each; see `pretended_card.c`.
+  package var queued: [String] {
+    let text = try? String(contentsOf: folder["queued"], encoding: .utf8)
+    return text?.split(separator: "\n").map(String.init) ?? []
+  }
 
   /// - Parameters:
   ///   - driver: the CUDA version that the driver has, as a number: 12020 is 12.2.
@@ -45,7 +52,7 @@ package struct PretendedCard {
       ("DRIVER_VERSION", "\(driver)"), ("COMPILER_MAJOR", "\(compiler)"),
       ("MEMORY", "\(memory)ull"),
       ("FAILING_CALL", "\"\(failure?.call ?? "")\""), ("FAILING_AFTER", "\(failure?.calls ?? 0)"),
-      ("FAILING_CODE", "\(failure?.code ?? 0)"),
+      ("FAILING_CODE", "\(failure?.code ?? 0)"), ("QUEUED", "\"\(folder["queued"].path)\""),
     ]
     let source = Bundle.module.bundleURL.appending(path: "PretendedCard/pretended_card.c")
     let built = folder["pretended.so"]

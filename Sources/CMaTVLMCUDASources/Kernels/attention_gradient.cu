@@ -17,17 +17,26 @@ struct Geometry {
   int causal;
 };
 
-// delta float32 [T, H] ← Σ over a head's columns of dy ⊙ output. Grid: T, one warp a head.
+// delta float32 [T, H] ← Σ over a head's columns of dy ⊙ output. Eight lanes have a head, so that a
+// warp has four of them on their way. Grid: T.
 extern "C" __global__ void attentionDelta(
     float *delta, const Element *dy, const Element *output, int heads) {
   beginKernel();
-  for (int head = threadIdx.x / 32; head < heads; head += blockDim.x / 32) {
-    const i64 base = ((i64)blockIdx.x * heads + head) * HEAD_WIDTH;
+  const int lane = threadIdx.x % 8;
+  for (int first = threadIdx.x / 32 * 4; first < heads; first += blockDim.x / 8) {
+    const int head = first + LANE / 8;
+    const i64 base = ((i64)blockIdx.x * heads + min(head, heads - 1)) * HEAD_WIDTH;
     float sum = 0;
-    for (int d = LANE; d < HEAD_WIDTH; d += 32)
-      sum += toFloat(dy[base + d]) * toFloat(output[base + d]);
-    sum = warpSum(sum);
-    if (LANE == 0) delta[(i64)blockIdx.x * heads + head] = sum;
+#pragma unroll
+    for (int d = lane * LANES; d < HEAD_WIDTH; d += 8 * LANES) {
+      const uint4 a = loadColumns<HEAD_WIDTH>(dy + base, d);
+      const uint4 b = loadColumns<HEAD_WIDTH>(output + base, d);
+#pragma unroll
+      for (int i = 0; i < LANES; i++) sum += column(a, i) * column(b, i);
+    }
+#pragma unroll
+    for (int d = 4; d; d /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, d);
+    if (lane == 0 && head < heads) delta[(i64)blockIdx.x * heads + head] = sum;
   }
 }
 

@@ -64,6 +64,11 @@ __device__ __forceinline__ void storeColumns(Element *row, int column, const uin
     if (column + i < WIDTH) row[column + i] = p.v[i];
 }
 
+// Hides from the compiler what x is, or it would convert all of it once, and run out of registers.
+__device__ __forceinline__ void keepPacked(uint4 &x) {
+  asm volatile("" : "+r"(x.x), "+r"(x.y), "+r"(x.z), "+r"(x.w));
+}
+
 // Column i of a pack.
 __device__ __forceinline__ float column(const uint4 &pack, int i) {
   const u32 words[4] = {pack.x, pack.y, pack.z, pack.w};

@@ -109,11 +109,6 @@ struct Slab {
 #define SLABS_AT_ONCE 8
 struct Slabs { Slab of[SLABS_AT_ONCE]; };
 
-// Hides from the compiler what x is, or it would convert all of it once, and run out of registers.
-__device__ __forceinline__ void keepPacked(uint4 &x) {
-  asm volatile("" : "+r"(x.x), "+r"(x.y), "+r"(x.z), "+r"(x.w));
-}
-
 // y [O] ← stream [O] + Σ over slabs of x weightᵀ + bias. A warp keeps its slab of x in registers and
 // stays for many rows, the next of which is on its way; PACKS is at most 32 · DEPTH.
 // Block: 32 · slabs. Grid: as the card holds.

@@ -117,48 +117,78 @@ struct Row {
       if (k * 32 + LANE < packs) of[k] = ((const Pack *)source)[k * 32 + LANE];
   }
 
-  // Calls body(k, i, column) for each column of this lane, which is of[k].v[i].
+  __device__ __forceinline__ void keepPacked() {
+#pragma unroll
+    for (int k = 0; k < KEPT; k++) ::keepPacked(*(uint4 *)(of + k));
+  }
+
+  // Calls body(k, i) for each column of this lane, which is of[k].v[i].
   template <class F>
   __device__ __forceinline__ void each(F body) const {
 #pragma unroll
     for (int k = 0; k < KEPT; k++)
       if (k * 32 + LANE < packs)
 #pragma unroll
-        for (int i = 0; i < LANES; i++) body(k, i, (k * 32 + (int)LANE) * LANES + i);
+        for (int i = 0; i < LANES; i++) body(k, i);
+  }
+
+  // Calls body(k, pack, scales) for each pack of this lane, which is of[k], with its columns of weight.
+  template <class F>
+  __device__ __forceinline__ void eachScaled(const float *weight, F body) const {
+#pragma unroll
+    for (int k = 0; k < KEPT; k++) {
+      const int pack = k * 32 + LANE;
+      if (pack >= packs) continue;
+      float4 scales[LANES / 4];
+#pragma unroll
+      for (int i = 0; i < LANES / 4; i++)
+        scales[i] = ((const float4 *)weight)[pack * (LANES / 4) + i];
+      body(k, pack, (const float *)scales);
+    }
   }
 };
 
 // A warp a row, for the widths of layerNormOfWarp; see layerNormGradient. Grid: ⌈T/8⌉, block 256.
-extern "C" __global__ void __launch_bounds__(256) layerNormGradientOfWarp(
+extern "C" __global__ void __launch_bounds__(256, 2) layerNormGradientOfWarp(
     Element *dx, float *statistics, const Element *dy, const Element *x, const float *weight,
     int rows, int width, float epsilon) {
   beginKernel();
   const i64 row = (i64)blockIdx.x * 8 + threadIdx.x / 32;
   if (row >= rows) return;
   Row in(x + row * width, width);
-  const Row above(dy + row * width, width);
+  Row above(dy + row * width, width);
   float sum = 0;
-  in.each([&](int k, int i, int) { sum += toFloat(in.of[k].v[i]); });
+  in.each([&](int k, int i) { sum += toFloat(in.of[k].v[i]); });
   const float mean = warpSum(sum) / width;
+  in.keepPacked();
   sum = 0;
-  in.each([&](int k, int i, int) {
+  in.each([&](int k, int i) {
     const float centred = toFloat(in.of[k].v[i]) - mean;
     sum += centred * centred;
   });
   const float inverse = rsqrtf(warpSum(sum) / width + epsilon);
+  in.keepPacked();
   float sumG = 0, sumGX = 0;
-  in.each([&](int k, int i, int column) {
-    const float g = toFloat(above.of[k].v[i]) * weight[column];
-    sumG += g;
-    sumGX += g * (toFloat(in.of[k].v[i]) - mean) * inverse;
+  in.eachScaled(weight, [&](int k, int, const float *scales) {
+#pragma unroll
+    for (int i = 0; i < LANES; i++) {
+      const float g = toFloat(above.of[k].v[i]) * scales[i];
+      sumG += g;
+      sumGX += g * (toFloat(in.of[k].v[i]) - mean) * inverse;
+    }
   });
   sumG = warpSum(sumG) / width;
   sumGX = warpSum(sumGX) / width;
-  in.each([&](int k, int i, int column) {
-    const float g = toFloat(above.of[k].v[i]) * weight[column];
-    const float normal = (toFloat(in.of[k].v[i]) - mean) * inverse;
-    assign(in.of[k].v[i], inverse * (g - sumG - normal * sumGX));
-    if (i == LANES - 1) ((Pack *)(dx + row * width))[column / LANES] = in.of[k];
+  in.keepPacked();
+  above.keepPacked();
+  in.eachScaled(weight, [&](int k, int pack, const float *scales) {
+#pragma unroll
+    for (int i = 0; i < LANES; i++) {
+      const float g = toFloat(above.of[k].v[i]) * scales[i];
+      const float normal = (toFloat(in.of[k].v[i]) - mean) * inverse;
+      assign(in.of[k].v[i], inverse * (g - sumG - normal * sumGX));
+    }
+    ((Pack *)(dx + row * width))[pack] = in.of[k];
   });
   if (LANE == 0) {
     statistics[2 * row] = mean;

@@ -58,8 +58,11 @@ public struct DistillationBenchmark: Sendable {
     let clock = ContinuousClock()
     let times = (0...repeats).map { _ in
       clock.measure {
-        var (gradients, _) = task.lossGradients(batch, sequences: sequences)
+        let exchange = GradientExchange(over: ranks)
+        var (gradients, _) = task.lossGradients(
+          batch, sequences: sequences, handingTo: exchange)
         gradients.add(over: ranks, task.trained.filter { gradients[$0] != nil })
+        gradients += exchange.finish()
         let norm = gradients.norm()
         optimizer.update(
           task.trained, with: gradients, learningRate: 2e-4,

@@ -42,22 +42,26 @@ package struct DistillationTask: TrainingTask {
     return [("teacher", teacher)] + own
   }
 
-  package func lossGradients(_ batch: Batch, sequences: Int) -> (Gradients, LossSums) {
+  package func lossGradients(
+    _ batch: Batch, sequences: Int, handingTo exchange: GradientExchange?
+  ) -> (Gradients, LossSums) {
     let (recorded, features) = teach(batch)
     var total = Gradients()
     var sums = LossSums()
+    // The whole student adds to what the layers' distances give.
+    let layerExchange = objective.isLayerLocal ? exchange : nil
     // Local, so that each layer's activations are gone before the next one's come.
     for layer in student.decoder.mambaLayers {
       let loss = layerLoss(layer, recorded, batch, sequences: sequences)
       sums.layer += loss.sum
-      if objective.layerWeight > 0 { total += gradients(of: loss.total) }
+      if objective.layerWeight > 0 { total.add(of: loss.total, handingTo: layerExchange) }
     }
     if objective.isLayerLocal { return (total, sums) }
     let loss = logitLoss(
       batch, recorded, studentRows(batch, recorded, features), sequences: sequences)
     sums.logits = loss.divergenceSum
     sums.labels = loss.labelSum
-    total += gradients(of: loss.total)
+    total.add(of: loss.total, handingTo: exchange)
     return (total, sums)
   }
 

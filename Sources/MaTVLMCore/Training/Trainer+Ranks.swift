@@ -75,27 +75,60 @@ extension Trainer {
     let losses: LossSums
     let rows: Int
     let hasPictures: Bool
-    /// Places of trained parameters that have a gradient.
+    /// Places of trained parameters that have a gradient beside those that are being exchanged.
     let reached: Set<Int>
+    /// Those, in the order in which they came.
+    let exchanged: [Int]
+  }
+
+  /// What decides which gradients a batch has.
+  private enum BatchKind: String, Codable {
+    case none, text, pictures
+
+    init(_ batch: Batch?) {
+      self = batch.map { $0.pictures.isEmpty ? .text : .pictures } ?? .none
+    }
+  }
+
+  /// What is given an update's gradients as they are finished by the pass over its last batch. Nil where
+  /// they are added up afterwards: one rank needs no other, and ranks whose batches are not of one kind
+  /// do not have the same gradients.
+  ///
+  /// - Parameter earlier: the gradients of the batches before; they are moved into the exchange.
+  func makeExchange(
+    _ batch: Batch?, adding earlier: inout Gradients
+  ) throws -> GradientExchange? {
+    guard ranks.size > 1 else { return nil }
+    let kinds = Set(try ranks.gather { BatchKind(batch) })
+    guard kinds.count == 1, kinds != [.none] else { return nil }
+    return GradientExchange(over: ranks, adding: &earlier)
   }
 
   /// What the parts of all ranks add up to. Losses are weighted for the whole update from the start, so
   /// that sums are all it takes.
   func added(_ own: Accumulation) throws -> Accumulation {
     guard ranks.size > 1 else { return own }
+    var sum = own
+    if let exchange = own.exchange { sum.gradients += exchange.earlier }
     let parts = try ranks.gather {
       Part(
         losses: own.losses, rows: own.rows, hasPictures: own.hasPictures,
-        reached: Set(task.trained.indices.filter { own.gradients[task.trained[$0]] != nil }))
+        reached: Set(task.trained.indices.filter { sum.gradients[task.trained[$0]] != nil }),
+        exchanged: own.exchange?.order(among: task.trained) ?? [])
     }
-    var sum = own
+    for (rank, part) in parts.enumerated() where part.exchanged != parts[0].exchanged {
+      throw CommunicatorError.disagreement(
+        rank: rank, difference: "its gradients are others, or came in another order")
+    }
     sum.losses = LossSums()
     for part in parts { sum.losses += part.losses }
     sum.rows = parts.reduce(0) { $0 + $1.rows }
     sum.hasPictures = parts.contains(where: \.hasPictures)
     let reached = parts.reduce(into: Set()) { $0.formUnion($1.reached) }.sorted()
       .map { task.trained[$0] }
+    let exchanged = own.exchange?.finish() ?? Gradients()
     sum.gradients.add(over: ranks, reached)
+    sum.gradients += exchanged
     return sum
   }
 

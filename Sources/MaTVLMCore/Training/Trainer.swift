@@ -204,6 +204,8 @@ public struct Trainer: Sendable {
   /// What the batches of an update add up to, on one rank or on all.
   struct Accumulation {
     var gradients = Gradients()
+    /// What already adds up over all ranks, in place of gradients above.
+    var exchange: GradientExchange?
     var losses = LossSums()
     var rows = 0
     var hasPictures = false
@@ -216,16 +218,18 @@ public struct Trainer: Sendable {
     _ batches: BatchLoader, _ report: (TrainingEvent) throws -> Void
   ) throws -> Accumulation {
     var sum = Accumulation(end: position.samples)
-    for _ in 0..<rounds.count {
+    for round in 1...rounds.count {
       let prepared = batches.next()
       for error in prepared.skipped { try report(.skipped(error)) }
       sum.end = prepared.end
-      guard var batch = try prepared.batch.get() else { continue }
+      let own = try prepared.batch.get()
+      if round == rounds.count { sum.exchange = try makeExchange(own, adding: &sum.gradients) }
+      guard var batch = own else { continue }
       batch.dropout = BlockDropout(
         rate: configuration.studentDropout, seed: configuration.seed, step: position.step,
         samples: prepared.indices)
       let (gradients, losses) = task.lossGradients(
-        batch, sequences: stage.configuration.sequencesPerUpdate)
+        batch, sequences: stage.configuration.sequencesPerUpdate, handingTo: sum.exchange)
       sum.gradients += gradients
       sum.losses += losses
       sum.rows += batch.spliced.segments.rows

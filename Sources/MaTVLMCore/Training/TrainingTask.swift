@@ -14,14 +14,23 @@ package protocol TrainingTask: Sendable {
 
   /// The gradient of the batch's part of an update, and what its sequences lost.
   ///
-  /// - Parameter sequences: sequences of the whole update, over which the loss is a mean.
-  func lossGradients(_ batch: Batch, sequences: Int) -> (Gradients, LossSums)
+  /// - Parameters:
+  ///   - sequences: sequences of the whole update, over which the loss is a mean.
+  ///   - exchange: is given gradients as they are finished; those are not among what is returned.
+  func lossGradients(
+    _ batch: Batch, sequences: Int, handingTo exchange: GradientExchange?
+  ) -> (Gradients, LossSums)
 
   /// What the batch's sequences lose, without gradients.
   func losses(_ batch: Batch) -> LossSums
 }
 
 extension TrainingTask {
+  /// The gradient of the batch's part of an update, all of it, and what its sequences lost.
+  package func lossGradients(_ batch: Batch, sequences: Int) -> (Gradients, LossSums) {
+    lossGradients(batch, sequences: sequences, handingTo: nil)
+  }
+
   /// Names of what only pictures reach.
   package var reachedByPictures: Set<String> {
     Set((student.tower.parameters + student.connector.parameters).map(\.name))
@@ -47,11 +56,15 @@ struct PretrainingTask: TrainingTask {
 
   var models: [(name: String, model: VisionLanguageModel)] { [("model", student)] }
 
-  func lossGradients(_ batch: Batch, sequences: Int) -> (Gradients, LossSums) {
+  func lossGradients(
+    _ batch: Batch, sequences: Int, handingTo exchange: GradientExchange?
+  ) -> (Gradients, LossSums) {
     let loss = loss(batch, finalRows(batch), sequences: sequences)
     var sums = LossSums()
     sums.labels = loss.labelSum
-    return (gradients(of: loss.total), sums)
+    var total = Gradients()
+    total.add(of: loss.total, handingTo: exchange)
+    return (total, sums)
   }
 
   func losses(_ batch: Batch) -> LossSums {

@@ -4,6 +4,8 @@ public struct Gradients: Sendable {
 
   public init() {}
 
+  init(_ values: [Int: Tensor]) { self.values = values }
+
   /// The gradient of `parameter`, of its shape and float32; nil when the number does not depend
   /// on it.
   public subscript(_ parameter: Parameter) -> Tensor? { parameter.leaf.flatMap { self[$0] } }
@@ -13,15 +15,38 @@ public struct Gradients: Sendable {
   /// Adds up over all ranks; where a rank has no gradient it gives zeros.
   /// - Parameter parameters: those that have a gradient on any rank, the same on all.
   package mutating func add(over ranks: any Communicator, _ parameters: [Parameter]) {
-    guard ranks.size > 1 else { return }
+    guard ranks.size > 1, !parameters.isEmpty else { return }
     let own = parameters.map { self[$0] ?? .zeros($0.shape, on: $0.value.device) }
     for (parameter, sum) in zip(parameters, ranks.sum(own)) {
       if let leaf = parameter.leaf { values[leaf.id] = sum }
     }
   }
 
-  fileprivate mutating func store(_ gradient: Tensor, _ leaf: Node) {
-    values[leaf.id] = values[leaf.id].map { $0.backend.add($0, gradient) } ?? gradient
+  /// Adds the gradient of a one-element `loss`.
+  ///
+  /// - Parameter exchange: takes each sum out of these gradients as soon as the sweep can add nothing to
+  ///   it any more.
+  /// - Precondition: `loss` has one element, and no gradient was taken through it before.
+  package mutating func add(of loss: Tensor, handingTo exchange: GradientExchange? = nil) {
+    require(loss.shape.count == 1, "gradients: the loss is \(loss.shape), not one element")
+    add(of: [(loss, loss.device.ones(loss.shape, loss.dtype))], handingTo: exchange)
+  }
+
+  fileprivate mutating func add(
+    of seeded: [(value: Tensor, seed: Tensor)], handingTo exchange: GradientExchange? = nil
+  ) {
+    var sweep = ReverseSweep(seeded)
+    withoutGradients {
+      sweep.run { leaf, gradient in
+        let sum = remove(leaf, adding: gradient)
+        if let exchange { exchange.take(sum, of: leaf) } else { values[leaf] = sum }
+      }
+    }
+  }
+
+  /// The gradient of a leaf, which is no longer among these, and another one.
+  mutating func remove(_ leaf: Int, adding gradient: Tensor) -> Tensor {
+    values.removeValue(forKey: leaf).map { $0.backend.add($0, gradient) } ?? gradient
   }
 
   public static func += (a: inout Gradients, b: Gradients) {
@@ -52,79 +77,16 @@ public struct Gradients: Sendable {
 /// The gradient of a one-element `loss` with respect to every trainable parameter.
 /// - Precondition: `loss` has one element, and no gradient was taken through it before.
 public func gradients(of loss: Tensor) -> Gradients {
-  require(loss.shape.count == 1, "gradients: the loss is \(loss.shape), not one element")
-  return gradients(of: [(loss, loss.device.ones(loss.shape, loss.dtype))])
+  var result = Gradients()
+  result.add(of: loss)
+  return result
 }
 
 /// The gradient of Σ ⟨seed, value⟩, in one sweep over everything the values depend on.
 package func gradients(of seeded: [(value: Tensor, seed: Tensor)]) -> Gradients {
-  var sweep = ReverseSweep()
-  for (value, seed) in seeded {
-    require(value.shape == seed.shape, "gradients: \(value.shape) seeded with \(seed.shape)")
-    if let history = value.history { sweep.accumulate(seed, history) }
-  }
-  return withoutGradients { sweep.run() }
-}
-
-/// Walks nodes from the newest to the oldest. Creation order is a topological order, so neither a
-/// recursion nor a set of visited nodes is needed; saved activations are freed as the sweep passes.
-private struct ReverseSweep {
-  private var pending: [Int: (node: Node, gradients: [Tensor?])] = [:]
-  private var newest = MaximumHeap()
-
-  mutating func accumulate(_ gradient: Tensor, _ history: History) {
-    let id = history.node.id
-    if pending[id] == nil {
-      pending[id] = (history.node, Array(repeating: nil, count: history.node.outputs))
-      newest.insert(id)
-    }
-    let sum = pending[id]!.gradients[history.output].map { $0.backend.add($0, gradient) }
-    pending[id]!.gradients[history.output] = sum ?? gradient
-  }
-
-  mutating func run() -> Gradients {
-    var result = Gradients()
-    while let id = newest.removeMaximum(), let (node, gradients) = pending.removeValue(forKey: id) {
-      if node.inputs.isEmpty {  // a parameter keeps its gradient
-        result.store(gradients[0]!, node)
-        continue
-      }
-      for (input, gradient) in zip(node.inputs, node.consume(gradients)) {
-        if let input, let gradient { accumulate(gradient, input) }
-      }
-    }
-    return result
-  }
-}
-
-/// A binary heap of node ids.
-private struct MaximumHeap {
-  private var items: [Int] = []
-
-  mutating func insert(_ item: Int) {
-    items.append(item)
-    var child = items.count - 1
-    while child > 0, items[(child - 1) / 2] < items[child] {
-      items.swapAt(child, (child - 1) / 2)
-      child = (child - 1) / 2
-    }
-  }
-
-  mutating func removeMaximum() -> Int? {
-    guard let top = items.first else { return nil }
-    let last = items.removeLast()
-    if items.isEmpty { return top }
-    items[0] = last
-    var parent = 0
-    while true {
-      var child = 2 * parent + 1
-      guard child < items.count else { return top }
-      if child + 1 < items.count, items[child + 1] > items[child] { child += 1 }
-      guard items[child] > items[parent] else { return top }
-      items.swapAt(child, parent)
-      parent = child
-    }
-  }
+  var result = Gradients()
+  result.add(of: seeded)
+  return result
 }
 
 extension Device {

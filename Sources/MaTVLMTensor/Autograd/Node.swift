@@ -37,6 +37,8 @@ package final class Node: Sendable {
     self.init(operation, inputs: [], outputs: 1) { _ in [] }
   }
 
+  var isLeaf: Bool { inputs.isEmpty }
+
   /// Runs the pullback and drops it, freeing what it saved.
   func consume(_ outputGradients: [Tensor?]) -> [Tensor?] {
     let run = pullback.withLock { saved in

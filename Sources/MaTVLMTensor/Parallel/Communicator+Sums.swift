@@ -11,6 +11,9 @@ extension Communicator {
     }
   }
 
+  /// Everything at the end: what a device does that cannot send while it computes.
+  public func beginSum() -> any PendingSum { SumAtTheEnd(over: self) }
+
   /// Σ over the ranks of each value, in pieces that bound what is in memory.
   package func sum(_ values: [Float]) -> [Float] {
     stride(from: 0, to: values.count, by: piece).flatMap { start in

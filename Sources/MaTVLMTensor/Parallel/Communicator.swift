@@ -22,6 +22,9 @@ public protocol Communicator: Sendable {
   /// stay as they are.
   /// - Precondition: every rank gives the same shapes.
   func sum(_ tensors: [Tensor]) -> [Tensor]
+
+  /// Begins a sum of tensors that are not all there yet, and does not wait; otherwise as ``sum(_:)``.
+  func beginSum() -> any PendingSum
 }
 
 /// One process: nobody to exchange anything with.

@@ -125,8 +125,10 @@ private struct StrayTask: TrainingTask {
   var student: VisionLanguageModel { task.student }
   var models: [(name: String, model: VisionLanguageModel)] { task.models }
   var objective: DistillationObjective { task.objective }
-  func lossGradients(_ batch: Batch, sequences: Int) -> (Gradients, LossSums) {
-    task.lossGradients(batch, sequences: sequences)
+  func lossGradients(
+    _ batch: Batch, sequences: Int, handingTo exchange: GradientExchange?
+  ) -> (Gradients, LossSums) {
+    task.lossGradients(batch, sequences: sequences, handingTo: exchange)
   }
   func losses(_ batch: Batch) -> LossSums { task.losses(batch) }
 }

@@ -1,11 +1,13 @@
-// A card that is not there: CUDA's driver, compiler and matrix products as far as this package calls
-// them, with kernels that do nothing and memory that keeps nothing, so that every result is zero. Built
+// A card that is not there: CUDA's driver, compiler, matrix products and NCCL as far as this package
+// calls them, with kernels that do nothing and memory that keeps nothing, so that every result is zero. Built
 // by PretendedCard.swift with the constants
 //   DRIVER_VERSION  as cuDriverGetVersion gives it
 //   COMPILER_MAJOR  of NVRTC
 //   MEMORY          bytes of the card
 //   FAILING_CALL    a function that fails with FAILING_CODE when it was called FAILING_AFTER times; a
 //                   card that was lost then fails in everything
+//   QUEUED          a file that gets a line for what is queued on a stream and orders streams: the
+//                   call, its streams by number from 1, an event's too, and counts
 
 #include <stdint.h>
 #include <stdio.h>
@@ -22,6 +24,12 @@ static int status(const char *name) {
   if (strcmp(name, FAILING_CALL) != 0 || calls++ < FAILING_AFTER) return 0;
   if (FAILING_CODE != OUT_OF_MEMORY) broken = FAILING_CODE;
   return FAILING_CODE;
+}
+
+static void note(const char *name, intptr_t stream, intptr_t other) {
+  FILE *file = fopen(QUEUED, "a");
+  fprintf(file, "%s %ld %ld\n", name, (long)stream, (long)other);
+  fclose(file);
 }
 
 // Calls whose work is of no consequence.
@@ -51,12 +59,27 @@ static int handle(const char *name, void **out) {
 }
 #define HANDLE(name) int name(void **out) { return handle(#name, out); }
 HANDLE(cuDevicePrimaryCtxRetain)
-HANDLE(cuStreamCreate)
 HANDLE(cuModuleLoadData)
 HANDLE(cuModuleGetFunction)
 HANDLE(cuEventCreate)
 HANDLE(cuGraphInstantiateWithFlags)
 int cuStreamEndCapture(void *stream, void **graph) { return handle("cuStreamEndCapture", graph); }
+
+int cuStreamCreate(void **stream, unsigned flags) {
+  static intptr_t streams;
+  *stream = (void *)++streams;
+  return status("cuStreamCreate");
+}
+// An event is where it was last recorded.
+static intptr_t recorded_on;
+int cuEventRecord(void *event, void *stream) {
+  recorded_on = (intptr_t)stream;
+  return status("cuEventRecord");
+}
+int cuStreamWaitEvent(void *stream, void *event, unsigned flags) {
+  note("wait", (intptr_t)stream, recorded_on);
+  return status("cuStreamWaitEvent");
+}
 
 int cuMemAlloc_v2(uint64_t *address, size_t size) {
   const int failure = status("cuMemAlloc_v2");
@@ -107,7 +130,6 @@ NOTHING(cuCtxSetCurrent)
 NOTHING(cuStreamSynchronize)
 NOTHING(cuFuncSetAttribute)
 NOTHING(cuLaunchKernelEx)
-NOTHING(cuEventRecord)
 NOTHING(cuEventSynchronize)
 NOTHING(cuEventElapsedTime)
 NOTHING(cuEventDestroy_v2)
@@ -155,3 +177,22 @@ int cublasLtMatmulAlgoGetHeuristic(
   return status("cublasLtMatmulAlgoGetHeuristic");
 }
 const char *cublasLtGetStatusString(int code) { return "as it was told to"; }
+
+// MARK: NCCL, among one card
+
+typedef struct {
+  char bytes[128];
+} unique_id;
+
+NOTHING(ncclGetUniqueId)
+NOTHING(ncclGroupStart)
+NOTHING(ncclGroupEnd)
+int ncclCommInitRank(void **ranks, int size, unique_id id, int rank) {
+  return handle("ncclCommInitRank", ranks);
+}
+int ncclAllReduce(
+    const void *from, void *to, size_t count, int type, int operation, void *ranks, void *stream) {
+  note("sum", (intptr_t)stream, (intptr_t)count);
+  return status("ncclAllReduce");
+}
+const char *ncclGetErrorString(int code) { return "as it was told to"; }

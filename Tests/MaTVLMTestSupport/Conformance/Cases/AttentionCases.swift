@@ -51,6 +51,8 @@ extension OperationCase {
     AttentionExtent(lengths: [1, 1, 1, 130], heads: 4, keyValueHeads: 4, headWidth: 16),
     AttentionExtent(lengths: [300], heads: 2, keyValueHeads: 2, headWidth: 5),
     AttentionExtent(lengths: [33], heads: 2, keyValueHeads: 2, headWidth: 16, sharpness: 30),
+    AttentionExtent(lengths: [200, 130], heads: 4, keyValueHeads: 2, headWidth: 80, sharpness: 30),
+    AttentionExtent(lengths: [321], heads: 2, keyValueHeads: 2, headWidth: 72),
   ]
 
   static let attention: [OperationCase] = extents.flatMap { extent in
