@@ -9,6 +9,7 @@
 
 #include "matrix-inl.h"
 #include "normalize-inl.h"
+#include "product-inl.h"
 #include "sequence-inl.h"
 
 #include "quantize-inl.h"
@@ -19,6 +20,7 @@ const struct matvlm_kernels KERNELS = {
     .elementwise = ELEMENTWISE_KERNELS,
     .normalize = NORMALIZE_KERNELS,
     .matrix = MATRIX_KERNELS,
+    .product = PRODUCT_KERNELS,
     .quantized = QUANTIZED_KERNELS,
     .sequence = SEQUENCE_KERNELS,
     .loss = LOSS_KERNELS,

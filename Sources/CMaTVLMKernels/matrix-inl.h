@@ -1,4 +1,4 @@
-// Products with a matrix of weights as it is stored. For a few rows each weight is read from memory
+// Products of a few rows with a matrix of weights as it is stored. Each weight is read from memory
 // once, so a single row runs at the speed of memory.
 
 enum weight_type { WEIGHT_FLOAT, WEIGHT_BF16, WEIGHT_F16 };
@@ -22,6 +22,11 @@ INLINE vf weight_load_part(const void *weight, int64_t at, int64_t n, const enum
   case WEIGHT_BF16: return vf_from_bf16(vh_load_some((const uint16_t *)weight + at, n));
   case WEIGHT_F16: return vf_from_f16(vh_load_some((const uint16_t *)weight + at, n));
   }
+}
+
+// The next n weights, at most a vector of them, zeros behind them.
+INLINE vf weight_load_some(const void *weight, int64_t at, int64_t n, const enum weight_type type) {
+  return n >= LANES ? weight_load(weight, at, type) : weight_load_part(weight, at, n, type);
 }
 
 #define FOR_TILE(INDEX, COUNT)                                                                    \
@@ -114,33 +119,6 @@ INLINE void single_row_products(const float *x, const void *weight, int64_t inpu
   if (bias) for (int64_t o = 0; o < outputs; o++) y[o] += bias[o];
 }
 
-// Of a product of many rows: weights that are unpacked, and turned, at once. They stay in the
-// second-level cache while all rows are multiplied with them.
-enum { MANY_ROWS = 32, UNPACKED_DEPTH = 128, UNPACKED_OUTPUTS = 5 * LANES };
-
-// Many rows with whole vectors of outputs: y, which holds what is added to, is float32 all along.
-INLINE void many_row_products(const float *x, int64_t rows, const void *weight, int64_t inputs,
-                              int64_t outputs, float *y, int64_t y_stride,
-                              const enum weight_type type) {
-  float unpacked[UNPACKED_OUTPUTS * UNPACKED_DEPTH], panel[UNPACKED_DEPTH * UNPACKED_OUTPUTS];
-  for (int64_t first = 0; first < inputs; first += UNPACKED_DEPTH) {
-    const int64_t depth = MIN(UNPACKED_DEPTH, inputs - first);
-    for (int64_t o = 0; o < outputs; o += UNPACKED_OUTPUTS) {
-      const int64_t width = MIN(UNPACKED_OUTPUTS, outputs - o);
-      for (int64_t r = 0; r < width; r++)
-        for (int64_t i = 0; i < depth; i += LANES) {
-          const int64_t at = (o + r) * inputs + first + i, left = depth - i;
-          float *to = unpacked + r * UNPACKED_DEPTH + i;
-          if (left >= LANES) vf_store(to, weight_load(weight, at, type));
-          else vf_store_part(to, weight_load_part(weight, at, left, type), left);
-        }
-      panel_transpose(unpacked, width, depth, UNPACKED_DEPTH, panel, width, 1);
-      const struct left_factor left = {x + first, inputs, 1};
-      panel_product(rows, width, depth, left, panel, width, y + o, y_stride, 1);
-    }
-  }
-}
-
 INLINE void row_products(const float *x, int64_t rows, const void *weight, int64_t inputs,
                          const float *bias, int64_t outputs, float *y, int64_t y_stride,
                          const enum weight_type type) {
@@ -149,12 +127,6 @@ INLINE void row_products(const float *x, int64_t rows, const void *weight, int64
     return;
   }
   int64_t o = 0;
-  if (rows > MANY_ROWS) {
-    o = outputs / LANES * LANES;
-    for (int64_t t = 0; t < rows; t++)
-      for (int64_t i = 0; i < o; i++) y[t * y_stride + i] = bias ? bias[i] : 0;
-    many_row_products(x, rows, weight, inputs, o, y, y_stride, type);
-  }
   for (; o + TILE_OUTPUTS <= outputs; o += TILE_OUTPUTS)
     product_rows(x, rows, weight, o * inputs, inputs, bias ? bias + o : 0, y + o, y_stride,
                  TILE_OUTPUTS, type);

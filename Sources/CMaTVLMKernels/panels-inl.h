@@ -18,13 +18,19 @@ struct left_factor {
 // Registers of a product: 4 rows by as many vectors of columns as the register file has room for.
 enum { PRODUCT_ROWS = 4, PRODUCT_VECTORS = LANES == 16 ? 5 : LANES == 8 ? 3 : 2 };
 
+// What a product begins with: element (i, j) is p[i·row + j]; NULL: zeros.
+struct product_start {
+  const float *p;
+  ptrdiff_t row;
+};
+
 INLINE void multiply_block(const int rows, const int vectors, ptrdiff_t depth,
-                           struct left_factor a, const float *b, ptrdiff_t b_stride, float *c,
-                           ptrdiff_t c_stride, int add) {
+                           struct left_factor a, const float *b, ptrdiff_t b_stride,
+                           struct product_start start, float *c, ptrdiff_t c_stride) {
   vf sum[PRODUCT_ROWS][PRODUCT_VECTORS];
   for (int i = 0; i < rows; i++)
     for (int j = 0; j < vectors; j++)
-      sum[i][j] = add ? vf_load(c + i * c_stride + j * LANES) : vf_set(0);
+      sum[i][j] = start.p ? vf_load(start.p + i * start.row + j * LANES) : vf_set(0);
   for (ptrdiff_t k = 0; k < depth; k++) {
     vf right[PRODUCT_VECTORS];
     for (int j = 0; j < vectors; j++) right[j] = vf_load(b + k * b_stride + j * LANES);
@@ -38,47 +44,53 @@ INLINE void multiply_block(const int rows, const int vectors, ptrdiff_t depth,
 }
 
 INLINE void multiply_strip(const int rows, int vectors, ptrdiff_t depth, struct left_factor a,
-                           const float *b, ptrdiff_t b_stride, float *c, ptrdiff_t c_stride,
-                           int add) {
+                           const float *b, ptrdiff_t b_stride, struct product_start start, float *c,
+                           ptrdiff_t c_stride) {
   switch (vectors) {
-  case 1: multiply_block(rows, 1, depth, a, b, b_stride, c, c_stride, add); break;
-  case 2: multiply_block(rows, 2, depth, a, b, b_stride, c, c_stride, add); break;
+  case 1: multiply_block(rows, 1, depth, a, b, b_stride, start, c, c_stride); break;
+  case 2: multiply_block(rows, 2, depth, a, b, b_stride, start, c, c_stride); break;
 #if LANES >= 8
-  case 3: multiply_block(rows, 3, depth, a, b, b_stride, c, c_stride, add); break;
+  case 3: multiply_block(rows, 3, depth, a, b, b_stride, start, c, c_stride); break;
 #endif
 #if LANES >= 16
-  case 4: multiply_block(rows, 4, depth, a, b, b_stride, c, c_stride, add); break;
-  case 5: multiply_block(rows, 5, depth, a, b, b_stride, c, c_stride, add); break;
+  case 4: multiply_block(rows, 4, depth, a, b, b_stride, start, c, c_stride); break;
+  case 5: multiply_block(rows, 5, depth, a, b, b_stride, start, c, c_stride); break;
 #endif
   }
 }
 
-// c [m, n] = a [m, depth] b [depth, n], or c += where `add`. Rows of b are read, and rows of c
+// c [m, n] = start [m, n] + a [m, depth] b [depth, n]. Rows of start and b are read, and rows of c
 // written, up to padded(n) columns; what the padding holds stays in the padding.
-static void panel_product(ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, struct left_factor a,
-                     const float *b, ptrdiff_t b_stride, float *c, ptrdiff_t c_stride, int add) {
+static void panel_product_from(struct product_start start, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth,
+                               struct left_factor a, const float *b, ptrdiff_t b_stride, float *c,
+                               ptrdiff_t c_stride) {
   const ptrdiff_t vectors = padded(n) / LANES;
   const ptrdiff_t blocks = (vectors + PRODUCT_VECTORS - 1) / PRODUCT_VECTORS;
+#define STRIP(ROWS)                                                                               \
+  multiply_strip(ROWS, width, depth, (struct left_factor){a.p + i * a.row, a.row, a.column},      \
+                 b + column, b_stride,                                                            \
+                 (struct product_start){start.p ? start.p + i * start.row + column : 0, start.row}, \
+                 c + i * c_stride + column, c_stride)
   for (ptrdiff_t block = 0; block < blocks; block++) {
-    const ptrdiff_t first = block * vectors / blocks;
+    const ptrdiff_t first = block * vectors / blocks, column = first * LANES;
     const int width = (int)((block + 1) * vectors / blocks - first);
-    const float *right = b + first * LANES;
-    float *to = c + first * LANES;
     ptrdiff_t i = 0;
-    for (; i + 4 <= m; i += 4) {
-      struct left_factor left = {a.p + i * a.row, a.row, a.column};
-      multiply_strip(4, width, depth, left, right, b_stride, to + i * c_stride, c_stride, add);
-    }
+    for (; i + 4 <= m; i += 4) STRIP(4);
     if (i + 2 <= m) {
-      struct left_factor left = {a.p + i * a.row, a.row, a.column};
-      multiply_strip(2, width, depth, left, right, b_stride, to + i * c_stride, c_stride, add);
+      STRIP(2);
       i += 2;
     }
-    if (i < m) {
-      struct left_factor left = {a.p + i * a.row, a.row, a.column};
-      multiply_strip(1, width, depth, left, right, b_stride, to + i * c_stride, c_stride, add);
-    }
+    if (i < m) STRIP(1);
   }
+#undef STRIP
+}
+
+// The same from zeros, or from c where `add`.
+static void panel_product(ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, struct left_factor a,
+                          const float *b, ptrdiff_t b_stride, float *c, ptrdiff_t c_stride,
+                          int add) {
+  const struct product_start start = {add ? c : 0, c_stride};
+  panel_product_from(start, m, n, depth, a, b, b_stride, c, c_stride);
 }
 
 #if LANES == 16
@@ -92,9 +104,11 @@ static void panel_product(ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, struct left
 #endif
 #define UPPER_LANE(j, s) ((j) & (s) ? LANES + (j) - (s) : (j))
 #define LOWER_LANE(j, s) ((j) & (s) ? LANES + (j) : (j) + (s))
+// Unrolled, so that rows are registers.
+#define EACH_ROW(i) _Pragma("clang loop unroll(full)") for (int i = 0; i < LANES; i++)
 // Swaps, in every 2s × 2s block, the upper right s × s quarter with the lower left one.
 #define SWAP_QUARTERS(rows, s)                                                                    \
-  for (int i = 0; i < LANES; i++)                                                                 \
+  EACH_ROW(i)                                                                                     \
     if (!(i & (s))) {                                                                             \
       vf upper = rows[i], lower = rows[i + (s)];                                                  \
       rows[i] = __builtin_shufflevector(upper, lower, EACH_LANE(UPPER_LANE, s));                  \
@@ -104,7 +118,7 @@ static void panel_product(ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, struct left
 INLINE void transpose_block(const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride,
                             float scale) {
   vf rows[LANES];
-  for (int i = 0; i < LANES; i++) rows[i] = vf_load(x + i * x_stride) * scale;
+  EACH_ROW(i) rows[i] = vf_load(x + i * x_stride) * scale;
   SWAP_QUARTERS(rows, 1)
   SWAP_QUARTERS(rows, 2)
 #if LANES >= 8
@@ -113,7 +127,7 @@ INLINE void transpose_block(const float *x, ptrdiff_t x_stride, float *y, ptrdif
 #if LANES >= 16
   SWAP_QUARTERS(rows, 8)
 #endif
-  for (int i = 0; i < LANES; i++) vf_store(y + i * y_stride, rows[i]);
+  EACH_ROW(i) vf_store(y + i * y_stride, rows[i]);
 }
 
 // y [columns, rows] = scale · xᵀ, x [rows, columns].

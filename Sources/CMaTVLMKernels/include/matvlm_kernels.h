@@ -12,6 +12,7 @@
 #include "matvlm_loss_kernels.h"
 #include "matvlm_matrix_kernels.h"
 #include "matvlm_normalize_kernels.h"
+#include "matvlm_product_kernels.h"
 #include "matvlm_quantized_kernels.h"
 #include "matvlm_sequence_kernels.h"
 
@@ -28,6 +29,7 @@ struct __attribute__((swift_attr("@Sendable"))) matvlm_kernels {
   struct matvlm_elementwise_kernels elementwise;
   struct matvlm_normalize_kernels normalize;
   struct matvlm_matrix_kernels matrix;
+  struct matvlm_product_kernels product;
   struct matvlm_quantized_kernels quantized;
   struct matvlm_sequence_kernels sequence;
   struct matvlm_loss_kernels loss;

@@ -15,6 +15,11 @@ extension Backend {
   }
 
   package func addLinear(_ stream: Tensor, _ terms: [LinearTerm]) -> Tensor {
+    addLinearByParts(stream, terms)
+  }
+
+  /// What ``addLinear`` means; a device falls back on it where its own way has limits.
+  package func addLinearByParts(_ stream: Tensor, _ terms: [LinearTerm]) -> Tensor {
     terms.reduce(stream) { add($0, linear($1.x, $1.projection.weight, $1.projection.bias)) }
   }
 

@@ -34,7 +34,12 @@ public func linear(_ x: Tensor, _ layers: [Projection]) -> [Tensor] {
         return backend.linearWeightGradient(dy, savedX).reshaped(plain[index].weight.shape)
       } + dys.indices.map { needsBias[$0] ? dys[$0].map(backend.sumRows) : nil }
   }
-  return zip(outputs, layers).map { y, layer in layer.activation.map { activate(y, $0) } ?? y }
+  return outputs.indices.map { index in
+    // A frozen layer of rows without a history has none, whatever its neighbours have.
+    let isReached = needsX || needsWeight[index] || needsBias[index]
+    let y = isReached ? outputs[index] : outputs[index].detached
+    return layers[index].activation.map { activate(y, $0) } ?? y
+  }
 }
 
 /// What several layers add to a stream, which a device may compute as one product.

@@ -3,7 +3,7 @@ import COpenBLAS
 import Foundation
 import Synchronization
 
-/// The processor: our kernels for its instruction set, OpenBLAS for large float32 products.
+/// The processor: our kernels for its instruction set.
 ///
 /// Work is cut into items whose bounds depend on shapes only, and each item is computed by one
 /// thread, so results are the same for every number of threads.
@@ -25,7 +25,7 @@ package final class CPUBackend: Backend {
   package init?(_ instructionSet: matvlm_instruction_set) {
     guard let kernels = matvlm_kernels_for(instructionSet) else { return nil }
     self.kernels = kernels.pointee
-    openblas_set_num_threads(1)
+    openblas_set_num_threads(1)  // for least squares
   }
 
   private convenience init() { self.init(matvlm_best_instruction_set())! }
@@ -43,14 +43,15 @@ package final class CPUBackend: Backend {
       for item in 0..<items { body(item) }
       return
     }
-    let next = Atomic<Int>(0)
-    DispatchQueue.concurrentPerform(iterations: workers) { _ in
-      while true {
-        let item = next.wrappingAdd(1, ordering: .relaxed).oldValue
-        guard item < items else { return }
-        body(item)
+    let isDone = withoutActuallyEscaping(body) { body in
+      withUnsafePointer(to: body) { body in
+        matvlm_work_together(
+          items, Int32(workers),
+          { $0.assumingMemoryBound(to: (@Sendable (Int) -> Void).self).pointee($1) }, body)
       }
     }
+    // Work within work, or beside it: the threads that stay are taken.
+    if !isDone { DispatchQueue.concurrentPerform(iterations: items, execute: body) }
   }
 
   /// Runs `body` for ranges that cover `0..<count`, each of `grain` items but the last.

@@ -1,5 +1,5 @@
-/// A [rows, columns] product cut into tiles, each made by one thread: large enough for BLAS to be
-/// fast, small enough that there are some for each thread.
+/// A [rows, columns] product cut into tiles, each made by one thread: large enough that copying the
+/// factors is little beside multiplying them, small enough that there are some for each thread.
 struct TileGrid: Sendable {
   let rows: Int
   let columns: Int
@@ -7,7 +7,7 @@ struct TileGrid: Sendable {
 
   /// - Parameters:
   ///   - most: the largest tile.
-  ///   - wanted: how many tiles there should be, if they do not become too small for BLAS.
+  ///   - wanted: how many tiles there should be, if they do not become too small.
   init(_ rows: Int, _ columns: Int, most: (rows: Int, columns: Int), wanted: Int = 8) {
     (self.rows, self.columns) = (rows, columns)
     var tile = (rows: min(rows, most.rows), columns: min(columns, most.columns))
@@ -30,7 +30,7 @@ struct TileGrid: Sendable {
     (extent + side - 1) / max(1, side)
   }
 
-  /// A multiple of what BLAS computes in registers.
+  /// A multiple of a vector, so that only the last tile ends within one.
   private static func rounded(_ side: Int) -> Int { max(16, (side + 15) / 16 * 16) }
 
   var count: Int { Self.parts(rows, tile.rows) * Self.parts(columns, tile.columns) }

@@ -88,9 +88,9 @@ struct VocabularyWalk: Sendable {
       backend.multiplyBack(gradient, student.weight, into: FloatRows(sum, rows))
     }
     if let sum = result.weightGradient {
-      backend.addWeightGradient(
-        gradient, FloatRows(student.rows, rows), to: sum.reshaped(Shape([1] + sum.shape.dimensions))
-      )
+      backend.weightGradient(
+        gradient, FloatRows(student.rows, rows), adding: true,
+        into: sum.reshaped(Shape([1] + sum.shape.dimensions)))
     }
     if let sum = result.biasGradient { backend.addRows(logits, gradient.range, to: sum) }
   }

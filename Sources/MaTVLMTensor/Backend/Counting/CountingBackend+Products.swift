@@ -45,7 +45,7 @@ extension CountingBackend {
   private func unpack(_ weight: Tensor, columns: Int) {
     convertOnCard(weight)
     guard weight.dtype != .float32, columns > 32 else { return }
-    work(bytes: concurrent(columns) * (1 << 20))  // a panel of 256 × 1024 for each thread
+    work(bytes: concurrent(columns) * (1 << 20))  // at most: pieces of each thread's factors
   }
 
   // MARK: Norms

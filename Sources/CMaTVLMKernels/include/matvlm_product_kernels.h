@@ -1,0 +1,46 @@
+// Products of matrices of many rows.
+#ifndef MATVLM_PRODUCT_KERNELS_H
+#define MATVLM_PRODUCT_KERNELS_H
+
+#include <stddef.h>
+
+#pragma clang assume_nonnull begin
+
+/// y [rows, columns] = start [rows, columns] + left [rows, depth] right [depth, columns]
+///
+/// Element (i, k) of the left factor is left[i · left_row + k · left_column], and (k, j) of the right
+/// one right[k · right_row + j · right_column]: transposes are strides. One stride of each is 1.
+struct matvlm_product {
+  ptrdiff_t rows, columns, depth;
+  const float *_Null_unspecified left;
+  ptrdiff_t left_row, left_column;
+  const void *_Null_unspecified right;
+  ptrdiff_t right_row, right_column;
+  /// Rows of it begin `start_row` apart, 0 for the same row each time; y itself, or NULL for zeros.
+  const float *_Nullable start;
+  ptrdiff_t start_row;
+  float *_Null_unspecified y;
+  ptrdiff_t y_stride;
+};
+
+/// Depth whose sums stay in registers; an element of y is the sum of such sums, in their order.
+enum { MATVLM_PRODUCT_DEPTH = 256 };
+
+struct matvlm_product_kernels {
+  /// The right factor of each type; sums are float32.
+  /// scratch: matvlm_product_scratch(product) floats.
+  void (*with_floats)(const struct matvlm_product *, float *scratch);
+  void (*with_bf16)(const struct matvlm_product *, float *scratch);
+  void (*with_f16)(const struct matvlm_product *, float *scratch);
+};
+
+/// A strip of the right factor, a vector's columns of it before they are turned, a strip of y that ends
+/// within a vector, and a left factor whose columns lie side by side.
+static inline ptrdiff_t matvlm_product_scratch(const struct matvlm_product *p) {
+  const ptrdiff_t rows = p->left_column == 1 ? 0 : p->rows + 16;
+  return (80 + 16 + rows) * MATVLM_PRODUCT_DEPTH + 16 * 80;
+}
+
+#pragma clang assume_nonnull end
+
+#endif

@@ -1,0 +1,118 @@
+// Products of matrices of many rows. A strip of the right factor is copied to where registers want it,
+// in the order of use: strides and transposes then cost nothing, and what is copied is used some hundred
+// times.
+
+// Columns of a strip: as many vectors as a product has in registers.
+enum { STRIP_COLUMNS = PRODUCT_VECTORS * LANES };
+
+// What a product works with.
+struct product_pieces {
+  float *strip;     // [depth, columns filled up to whole vectors]
+  float *unpacked;  // [LANES, depth], where the right factor has 16 bits
+  float *spill;     // [LANES, STRIP_COLUMNS]
+  float *left;      // panels [depth, LANES] of LANES rows each
+};
+
+// A left factor whose columns lie side by side; one whose rows do is read where it lies. By a few
+// columns at a time, so that memory is read in the order of its pages.
+static void copy_left(const struct matvlm_product *p, ptrdiff_t first, ptrdiff_t depth, float *panels) {
+  enum { COLUMNS = 8 };
+  for (ptrdiff_t group = 0; group < depth; group += COLUMNS)
+    for (ptrdiff_t i = 0; i < p->rows; i += LANES)
+      for (ptrdiff_t k = group; k < MIN(group + COLUMNS, depth); k++)
+        vf_store(panels + i * depth + k * LANES,
+                 vf_load_some(p->left + (first + k) * p->left_column + i, p->rows - i));
+}
+
+// Columns `column`… of the right factor; zeros where the last vector has no column.
+INLINE void copy_right(const struct matvlm_product *p, ptrdiff_t first, ptrdiff_t depth,
+                       ptrdiff_t column, ptrdiff_t columns, const struct product_pieces *pieces,
+                       const enum weight_type type) {
+  const ptrdiff_t width = padded(columns);
+  const ptrdiff_t at = first * p->right_row + column * p->right_column;
+  if (p->right_column == 1) {
+    for (ptrdiff_t k = 0; k < depth; k++)
+      for (ptrdiff_t j = 0; j < columns; j += LANES)
+        vf_store(pieces->strip + k * width + j,
+                 weight_load_some(p->right, at + k * p->right_row + j, columns - j, type));
+    return;
+  }
+  for (ptrdiff_t j = 0; j < columns; j += LANES) {
+    const ptrdiff_t rows = MIN(LANES, columns - j), from = at + j * p->right_column;
+    const float *floats = (const float *)p->right + from;
+    if (type != WEIGHT_FLOAT) {
+      for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t k = 0; k < depth; k += LANES)
+          vf_store_some(pieces->unpacked + r * depth + k,
+                        weight_load_some(p->right, from + r * p->right_column + k, depth - k, type),
+                        depth - k);
+      floats = pieces->unpacked;
+    }
+    panel_transpose_padded(floats, rows, depth, type == WEIGHT_FLOAT ? p->right_column : depth,
+                           pieces->strip + j, width, 1);
+  }
+}
+
+// One strip of y: all rows of the left factor, from column `first` on, times the strip of the right one.
+static void multiply_strip_of(const struct matvlm_product *p, ptrdiff_t first, ptrdiff_t depth,
+                              ptrdiff_t column, ptrdiff_t columns,
+                              const struct product_pieces *pieces) {
+  const ptrdiff_t width = padded(columns);
+  // All rows at once, but where they lie in panels or y ends within a vector.
+  const ptrdiff_t step = columns == width && p->left_column == 1 ? p->rows : LANES;
+  for (ptrdiff_t i = 0; i < p->rows; i += step) {
+    const ptrdiff_t rows = MIN(step, p->rows - i);
+    struct left_factor left = {p->left + i * p->left_row + first, p->left_row, 1};
+    if (p->left_column != 1) left = (struct left_factor){pieces->left + i * depth, 1, LANES};
+    float *y = p->y + i * p->y_stride + column;
+    struct product_start start = {y, p->y_stride};
+    if (first == 0)
+      start = (struct product_start){p->start ? p->start + i * p->start_row + column : 0,
+                                     p->start_row};
+    if (columns == width) {
+      panel_product_from(start, rows, columns, depth, left, pieces->strip, width, y, p->y_stride);
+      continue;
+    }
+    panel_product(rows, columns, depth, left, pieces->strip, width, pieces->spill, width, 0);
+    for (ptrdiff_t r = 0; r < rows; r++)
+      for (ptrdiff_t j = 0; j < columns; j += LANES) {
+        vf sum = vf_load(pieces->spill + r * width + j);
+        if (start.p) sum += vf_load_some(start.p + r * start.row + j, columns - j);
+        vf_store_some(y + r * p->y_stride + j, sum, columns - j);
+      }
+  }
+}
+
+INLINE void product(const struct matvlm_product *p, float *scratch, const enum weight_type type) {
+  struct product_pieces pieces = {.strip = scratch};
+  pieces.unpacked = pieces.strip + MATVLM_PRODUCT_DEPTH * STRIP_COLUMNS;
+  pieces.spill = pieces.unpacked + MATVLM_PRODUCT_DEPTH * LANES;
+  pieces.left = pieces.spill + LANES * STRIP_COLUMNS;
+  const ptrdiff_t vectors = padded(p->columns) / LANES;
+  const ptrdiff_t strips = (vectors + PRODUCT_VECTORS - 1) / PRODUCT_VECTORS;
+  ptrdiff_t first = 0;
+  do {  // at least once: without depth, y is what it begins with
+    const ptrdiff_t depth = MIN(MATVLM_PRODUCT_DEPTH, p->depth - first);
+    if (p->left_column != 1) copy_left(p, first, depth, pieces.left);
+    for (ptrdiff_t strip = 0; strip < strips; strip++) {
+      const ptrdiff_t column = strip * vectors / strips * LANES;
+      const ptrdiff_t columns = MIN((strip + 1) * vectors / strips * LANES, p->columns) - column;
+      copy_right(p, first, depth, column, columns, &pieces, type);
+      multiply_strip_of(p, first, depth, column, columns, &pieces);
+    }
+    first += depth;
+  } while (first < p->depth);
+}
+
+#define PRODUCT(NAME, TYPE)                                                                       \
+  static void NAME(const struct matvlm_product *p, float *scratch) { product(p, scratch, TYPE); }
+
+PRODUCT(product_with_floats, WEIGHT_FLOAT)
+PRODUCT(product_with_bf16, WEIGHT_BF16)
+PRODUCT(product_with_f16, WEIGHT_F16)
+
+#define PRODUCT_KERNELS                                                                           \
+  {                                                                                               \
+    .with_floats = product_with_floats, .with_bf16 = product_with_bf16,                           \
+    .with_f16 = product_with_f16                                                                  \
+  }

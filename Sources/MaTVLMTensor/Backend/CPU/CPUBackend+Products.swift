@@ -1,0 +1,149 @@
+import CMaTVLMKernels
+
+/// What one matrix of weights adds to a product of many rows.
+struct ProductTerm: Sendable {
+  let x: FloatRows
+  let weight: Tensor
+  /// x weightᵀ, as a layer computes, and not x weight, as its gradient does.
+  let isTurned: Bool
+}
+
+/// Products of many rows: tiles of the result, in each of which a piece of the weights is copied once
+/// and multiplied with all rows.
+extension CPUBackend {
+  /// The largest tile: enough rows to copy the weights for, and as many columns as the widest vectors'
+  /// registers take at once.
+  private static let tile = (rows: 512, columns: 80)
+  /// Where both factors are copied.
+  private static let squareTile = (rows: 512, columns: 512)
+  /// Rows of quantised weights that are unpacked to float32 at once.
+  private static let unpackedDepth = 1024
+
+  /// y ← stream + Σ biases + Σ of the terms.
+  /// - Parameters:
+  ///   - stream: of y's shape; nil: zeros.
+  ///   - biases: float32, each added to every row.
+  func manyRowsWork(
+    _ terms: [ProductTerm], addedTo stream: FloatRows? = nil, _ biases: [Tensor], into y: FloatRows
+  ) -> ProductWork {
+    let tiles = TileGrid(y.count, y.width, most: Self.tile)
+    return ProductWork(items: tiles.count, y: y) { [self] item in
+      let tile = tiles[item]
+      if let stream { add(biases, to: stream, tile, into: y) }
+      for (index, term) in terms.enumerated() {
+        var product = matvlm_product(tile.rows, tile.columns, of: y)
+        if index > 0 || stream != nil {
+          (product.start, product.start_row) = (UnsafePointer(product.y), y.width)
+        } else {
+          product.start = biases.first.map { UnsafePointer($0.floats + tile.columns.lowerBound) }
+        }
+        multiply(term, tile, &product)
+      }
+      return tile
+    }
+  }
+
+  private func add(
+    _ biases: [Tensor], to stream: FloatRows, _ tile: (rows: Range<Int>, columns: Range<Int>),
+    into y: FloatRows
+  ) {
+    let (first, count) = (tile.columns.lowerBound, tile.columns.count)
+    for row in tile.rows {
+      let part = y.row(row) + first
+      part.update(from: stream.row(row) + first, count: count)
+      for bias in biases {
+        kernels.elementwise.add(part, bias.floats + first, part, Int64(count))
+      }
+    }
+  }
+
+  /// One tile of one term.
+  private func multiply(
+    _ term: ProductTerm, _ tile: (rows: Range<Int>, columns: Range<Int>),
+    _ product: inout matvlm_product
+  ) {
+    let (weight, width, depth) = (term.weight, term.weight.shape.width, term.x.width)
+    product.depth = depth
+    product.left = UnsafePointer(term.x.row(tile.rows.lowerBound))
+    (product.left_row, product.left_column) = (depth, 1)
+    (product.right_row, product.right_column) = term.isTurned ? (1, width) : (width, 1)
+    let first = tile.columns.lowerBound * (term.isTurned ? width : 1)
+    switch weight.dtype {
+    case .float32, .int32:
+      run(&product, kernels.product.with_floats, UnsafeRawPointer(weight.floats + first))
+    case .bfloat16:
+      run(&product, kernels.product.with_bf16, UnsafeRawPointer(weight.halves + first))
+    case .float16:
+      run(&product, kernels.product.with_f16, UnsafeRawPointer(weight.halves + first))
+    case .quantized:
+      require(!term.isTurned, "multiply: rows that are not rounded, weight \(weight.dtype)")
+      multiplyUnpacked(&product, weight, tile.columns)
+    }
+  }
+
+  /// The same with rows of quantised weights, some at a time.
+  private func multiplyUnpacked(
+    _ product: inout matvlm_product, _ weight: Tensor, _ columns: Range<Int>
+  ) {
+    let (depth, width) = (product.depth, columns.count)
+    product.right_row = width
+    withScratch(Self.unpackedDepth * width) { unpacked in
+      for first in stride(from: 0, to: depth, by: Self.unpackedDepth) {
+        product.depth = min(Self.unpackedDepth, depth - first)
+        for k in 0..<product.depth {
+          unpack(
+            weight, from: (first + k) * weight.shape.width + columns.lowerBound, count: width,
+            to: unpacked + k * width)
+        }
+        run(&product, kernels.product.with_floats, UnsafeRawPointer(unpacked))
+        product.left += Self.unpackedDepth
+        (product.start, product.start_row) = (UnsafePointer(product.y), product.y_stride)
+      }
+    }
+  }
+
+  /// sums [pieces, O, I]: cuts the rows into as many parts; each piece becomes, or is added to, dyᵀ x
+  /// of its part.
+  func weightGradient(_ dy: FloatRows, _ x: FloatRows, adding: Bool, into sums: Tensor) {
+    let pieces = sums.shape[0]
+    let tiles = TileGrid(dy.width, x.width, most: Self.squareTile, wanted: 8 / pieces)
+    let depth = (dy.count + pieces - 1) / pieces
+    let result = FloatRows(sums.reshaped([pieces * dy.width, x.width]))
+    parallel(pieces * tiles.count) { [self] item in
+      let (rows, columns) = tiles[item % tiles.count]
+      let piece = item / tiles.count
+      let part = min(dy.count, piece * depth)..<min(dy.count, (piece + 1) * depth)
+      let above = piece * dy.width
+      var product = matvlm_product(
+        above + rows.lowerBound..<above + rows.upperBound, columns, of: result)
+      if adding { (product.start, product.start_row) = (UnsafePointer(product.y), x.width) }
+      product.depth = part.count
+      product.left = UnsafePointer(dy.row(part.lowerBound) + rows.lowerBound)
+      (product.left_row, product.left_column) = (1, dy.width)
+      (product.right_row, product.right_column) = (x.width, 1)
+      run(
+        &product, kernels.product.with_floats,
+        UnsafeRawPointer(x.row(part.lowerBound) + columns.lowerBound))
+    }
+  }
+
+  private typealias ProductKernel =
+    @convention(c) (UnsafePointer<matvlm_product>, UnsafeMutablePointer<Float>) -> Void
+
+  private func run(
+    _ product: inout matvlm_product, _ kernel: ProductKernel, _ right: UnsafeRawPointer
+  ) {
+    product.right = right
+    withScratch(matvlm_product_scratch(&product)) { kernel(&product, $0) }
+  }
+}
+
+extension matvlm_product {
+  /// A tile of y whose factors are still to be filled in.
+  fileprivate init(_ rows: Range<Int>, _ columns: Range<Int>, of y: FloatRows) {
+    self.init()
+    (self.rows, self.columns) = (rows.count, columns.count)
+    self.y = y.row(rows.lowerBound) + columns.lowerBound
+    y_stride = y.width
+  }
+}

@@ -1,0 +1,102 @@
+import CMaTVLMKernels
+
+/// Some consecutive rows of a float32 matrix.
+struct FloatRows: Sendable {
+  let matrix: Tensor
+  let range: Range<Int>
+
+  init(_ matrix: Tensor, _ range: Range<Int>) { (self.matrix, self.range) = (matrix, range) }
+  init(_ matrix: Tensor) { self.init(matrix, 0..<matrix.shape.rows) }
+
+  var count: Int { range.count }
+  var width: Int { matrix.shape.width }
+  /// Where row `index`, counted from the first of these rows, begins.
+  func row(_ index: Int) -> UnsafeMutablePointer<Float> {
+    matrix.floats + (range.lowerBound + index) * width
+  }
+}
+
+/// A product cut into items whose bounds follow from shapes; each is made by one thread.
+struct ProductWork: Sendable {
+  let items: Int
+  let y: FloatRows
+  /// What becomes of an item as soon as it is made.
+  var activation: Activation?
+  /// Makes an item; returns which part of y it is.
+  let body: @Sendable (Int) -> (rows: Range<Int>, columns: Range<Int>)
+}
+
+extension CPUBackend {
+  /// y ← x weightᵀ + bias
+  func work(_ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows) -> ProductWork {
+    if case .quantized(let quantization) = weight.dtype {
+      return quantizedWork(RoundedRows(x, quantization, on: self), weight, bias, into: y)
+    }
+    if isFew(x.count) { return fewRowsWork(x, weight, bias, into: y) }
+    return manyRowsWork(
+      [ProductTerm(x: x, weight: weight, isTurned: true)], bias.map { [$0] } ?? [], into: y)
+  }
+
+  /// Does all items of several products, as if they were one.
+  func run(_ works: [ProductWork]) {
+    var starts = [0]
+    for work in works { starts.append(starts[starts.count - 1] + work.items) }
+    let ends = starts
+    parallel(ends[works.count]) { item in
+      let index = ends.dropFirst().firstIndex { item < $0 }! - 1
+      let work = works[index]
+      let (rows, columns) = work.body(item - ends[index])
+      guard let kernel = work.activation.map(activationKernel) else { return }
+      for row in rows {
+        let part = work.y.row(row) + columns.lowerBound
+        kernel(part, part, Int64(columns.count))
+      }
+    }
+  }
+
+  // MARK: Few rows
+
+  /// Whether a product takes the time to read the weights, so that each is read once, in the order
+  /// of memory.
+  func isFew(_ rows: Int) -> Bool { rows <= 32 }
+
+  /// How many outputs of a matrix one thread reads at a time, for a few rows of x: some hundred
+  /// kilobytes of weights. For a single row, whose weights come from memory, long pieces are read
+  /// faster, as long as there are enough of them for all threads.
+  ///
+  /// - Parameters:
+  ///   - bytes: of an output's weights.
+  ///   - least: bytes of a short piece.
+  static func piece(of outputs: Int, bytes: Int, rows: Int, least: Int) -> Int {
+    let longest = rows == 1 ? min(1 << 20, outputs * bytes / 16) : 0
+    return max(least, longest) / max(1, bytes)
+  }
+
+  private func fewRowsWork(
+    _ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
+  ) -> ProductWork {
+    let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
+    let bytes = max(1, inputs * weight.dtype.byteCount)
+    let grain = max(
+      4, Self.piece(of: outputs, bytes: bytes, rows: x.count, least: 1 << 17) / 4 * 4)
+    return ProductWork(items: (outputs + grain - 1) / grain, y: y) { [self] item in
+      let range = item * grain..<min(outputs, (item + 1) * grain)
+      let (first, count) = (range.lowerBound * inputs, Int64(range.count))
+      let part = bias.map { UnsafePointer($0.floats + range.lowerBound) }
+      let (from, result) = (x.row(0), y.row(0) + range.lowerBound)
+      let (rows, width, stride) = (Int64(x.count), Int64(inputs), Int64(outputs))
+      switch weight.dtype {
+      case .bfloat16:
+        kernels.matrix.bf16_row_products(
+          from, rows, weight.halves + first, width, part, count, result, stride)
+      case .float16:
+        kernels.matrix.f16_row_products(
+          from, rows, weight.halves + first, width, part, count, result, stride)
+      case .float32, .int32, .quantized:
+        kernels.matrix.float_row_products(
+          from, rows, weight.floats + first, width, part, count, result, stride)
+      }
+      return (0..<x.count, range)
+    }
+  }
+}
