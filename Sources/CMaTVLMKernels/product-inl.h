@@ -10,19 +10,7 @@ struct product_pieces {
   float *strip;     // [depth, columns filled up to whole vectors]
   float *unpacked;  // [LANES, depth], where the right factor has 16 bits
   float *spill;     // [LANES, STRIP_COLUMNS]
-  float *left;      // panels [depth, LANES] of LANES rows each
 };
-
-// A left factor whose columns lie side by side; one whose rows do is read where it lies. By a few
-// columns at a time, so that memory is read in the order of its pages.
-static void copy_left(const struct matvlm_product *p, ptrdiff_t first, ptrdiff_t depth, float *panels) {
-  enum { COLUMNS = 8 };
-  for (ptrdiff_t group = 0; group < depth; group += COLUMNS)
-    for (ptrdiff_t i = 0; i < p->rows; i += LANES)
-      for (ptrdiff_t k = group; k < MIN(group + COLUMNS, depth); k++)
-        vf_store(panels + i * depth + k * LANES,
-                 vf_load_some(p->left + (first + k) * p->left_column + i, p->rows - i));
-}
 
 // Columns `column`… of the right factor; zeros where the last vector has no column.
 INLINE void copy_right(const struct matvlm_product *p, ptrdiff_t first, ptrdiff_t depth,
@@ -58,12 +46,11 @@ static void multiply_strip_of(const struct matvlm_product *p, ptrdiff_t first, p
                               ptrdiff_t column, ptrdiff_t columns,
                               const struct product_pieces *pieces) {
   const ptrdiff_t width = padded(columns);
-  // All rows at once, but where they lie in panels or y ends within a vector.
-  const ptrdiff_t step = columns == width && p->left_column == 1 ? p->rows : LANES;
+  // All rows at once, but where y ends within a vector.
+  const ptrdiff_t step = columns == width ? p->rows : LANES;
   for (ptrdiff_t i = 0; i < p->rows; i += step) {
     const ptrdiff_t rows = MIN(step, p->rows - i);
-    struct left_factor left = {p->left + i * p->left_row + first, p->left_row, 1};
-    if (p->left_column != 1) left = (struct left_factor){pieces->left + i * depth, 1, LANES};
+    const struct left_factor left = {p->left + i * p->left_row + first, p->left_row, 1};
     float *y = p->y + i * p->y_stride + column;
     struct product_start start = {y, p->y_stride};
     if (first == 0)
@@ -87,13 +74,11 @@ INLINE void product(const struct matvlm_product *p, float *scratch, const enum w
   struct product_pieces pieces = {.strip = scratch};
   pieces.unpacked = pieces.strip + MATVLM_PRODUCT_DEPTH * STRIP_COLUMNS;
   pieces.spill = pieces.unpacked + MATVLM_PRODUCT_DEPTH * LANES;
-  pieces.left = pieces.spill + LANES * STRIP_COLUMNS;
   const ptrdiff_t vectors = padded(p->columns) / LANES;
   const ptrdiff_t strips = (vectors + PRODUCT_VECTORS - 1) / PRODUCT_VECTORS;
   ptrdiff_t first = 0;
   do {  // at least once: without depth, y is what it begins with
     const ptrdiff_t depth = MIN(MATVLM_PRODUCT_DEPTH, p->depth - first);
-    if (p->left_column != 1) copy_left(p, first, depth, pieces.left);
     for (ptrdiff_t strip = 0; strip < strips; strip++) {
       const ptrdiff_t column = strip * vectors / strips * LANES;
       const ptrdiff_t columns = MIN((strip + 1) * vectors / strips * LANES, p->columns) - column;

@@ -8,12 +8,12 @@
 
 /// y [rows, columns] = start [rows, columns] + left [rows, depth] right [depth, columns]
 ///
-/// Element (i, k) of the left factor is left[i · left_row + k · left_column], and (k, j) of the right
-/// one right[k · right_row + j · right_column]: transposes are strides. One stride of each is 1.
+/// Element (i, k) of the left factor is left[i · left_row + k], and (k, j) of the right one
+/// right[k · right_row + j · right_column], one of which is 1: a transpose is strides.
 struct matvlm_product {
   ptrdiff_t rows, columns, depth;
   const float *_Null_unspecified left;
-  ptrdiff_t left_row, left_column;
+  ptrdiff_t left_row;
   const void *_Null_unspecified right;
   ptrdiff_t right_row, right_column;
   /// Rows of it begin `start_row` apart, 0 for the same row each time; y itself, or NULL for zeros.
@@ -28,18 +28,15 @@ enum { MATVLM_PRODUCT_DEPTH = 256 };
 
 struct matvlm_product_kernels {
   /// The right factor of each type; sums are float32.
-  /// scratch: matvlm_product_scratch(product) floats.
+  /// scratch: MATVLM_PRODUCT_SCRATCH floats.
   void (*with_floats)(const struct matvlm_product *, float *scratch);
   void (*with_bf16)(const struct matvlm_product *, float *scratch);
   void (*with_f16)(const struct matvlm_product *, float *scratch);
 };
 
-/// A strip of the right factor, a vector's columns of it before they are turned, a strip of y that ends
-/// within a vector, and a left factor whose columns lie side by side.
-static inline ptrdiff_t matvlm_product_scratch(const struct matvlm_product *p) {
-  const ptrdiff_t rows = p->left_column == 1 ? 0 : p->rows + 16;
-  return (80 + 16 + rows) * MATVLM_PRODUCT_DEPTH + 16 * 80;
-}
+/// Floats for a strip of the right factor, a vector's columns of it before they are turned, and a strip
+/// of y that ends within a vector.
+enum { MATVLM_PRODUCT_SCRATCH = (80 + 16) * MATVLM_PRODUCT_DEPTH + 16 * 80 };
 
 #pragma clang assume_nonnull end
 

@@ -14,8 +14,6 @@ extension CPUBackend {
   /// The largest tile: enough rows to copy the weights for, and as many columns as the widest vectors'
   /// registers take at once.
   private static let tile = (rows: 512, columns: 80)
-  /// Where both factors are copied.
-  private static let squareTile = (rows: 512, columns: 512)
   /// Rows of quantised weights that are unpacked to float32 at once.
   private static let unpackedDepth = 1024
 
@@ -65,12 +63,11 @@ extension CPUBackend {
     let (weight, width, depth) = (term.weight, term.weight.shape.width, term.x.width)
     product.depth = depth
     product.left = UnsafePointer(term.x.row(tile.rows.lowerBound))
-    (product.left_row, product.left_column) = (depth, 1)
+    product.left_row = depth
     (product.right_row, product.right_column) = term.isTurned ? (1, width) : (width, 1)
     let first = tile.columns.lowerBound * (term.isTurned ? width : 1)
     switch weight.dtype {
-    case .float32, .int32:
-      run(&product, kernels.product.with_floats, UnsafeRawPointer(weight.floats + first))
+    case .float32, .int32: run(&product, weight.floats + first)
     case .bfloat16:
       run(&product, kernels.product.with_bf16, UnsafeRawPointer(weight.halves + first))
     case .float16:
@@ -95,35 +92,19 @@ extension CPUBackend {
             weight, from: (first + k) * weight.shape.width + columns.lowerBound, count: width,
             to: unpacked + k * width)
         }
-        run(&product, kernels.product.with_floats, UnsafeRawPointer(unpacked))
+        run(&product, unpacked)
         product.left += Self.unpackedDepth
         (product.start, product.start_row) = (UnsafePointer(product.y), product.y_stride)
       }
     }
   }
 
-  /// sums [pieces, O, I]: cuts the rows into as many parts; each piece becomes, or is added to, dyᵀ x
-  /// of its part.
-  func weightGradient(_ dy: FloatRows, _ x: FloatRows, adding: Bool, into sums: Tensor) {
-    let pieces = sums.shape[0]
-    let tiles = TileGrid(dy.width, x.width, most: Self.squareTile, wanted: 8 / pieces)
-    let depth = (dy.count + pieces - 1) / pieces
-    let result = FloatRows(sums.reshaped([pieces * dy.width, x.width]))
-    parallel(pieces * tiles.count) { [self] item in
-      let (rows, columns) = tiles[item % tiles.count]
-      let piece = item / tiles.count
-      let part = min(dy.count, piece * depth)..<min(dy.count, (piece + 1) * depth)
-      let above = piece * dy.width
-      var product = matvlm_product(
-        above + rows.lowerBound..<above + rows.upperBound, columns, of: result)
-      if adding { (product.start, product.start_row) = (UnsafePointer(product.y), x.width) }
-      product.depth = part.count
-      product.left = UnsafePointer(dy.row(part.lowerBound) + rows.lowerBound)
-      (product.left_row, product.left_column) = (1, dy.width)
-      (product.right_row, product.right_column) = (x.width, 1)
-      run(
-        &product, kernels.product.with_floats,
-        UnsafeRawPointer(x.row(part.lowerBound) + columns.lowerBound))
+  /// With float32 weights: where our kernels have no wide vectors, BLAS has.
+  private func run(_ product: inout matvlm_product, _ right: UnsafePointer<Float>) {
+    if hasWideVectors {
+      run(&product, kernels.product.with_floats, UnsafeRawPointer(right))
+    } else {
+      multiplyByBLAS(product, right)
     }
   }
 
@@ -134,7 +115,7 @@ extension CPUBackend {
     _ product: inout matvlm_product, _ kernel: ProductKernel, _ right: UnsafeRawPointer
   ) {
     product.right = right
-    withScratch(matvlm_product_scratch(&product)) { kernel(&product, $0) }
+    withScratch(Int(MATVLM_PRODUCT_SCRATCH)) { kernel(&product, $0) }
   }
 }
 

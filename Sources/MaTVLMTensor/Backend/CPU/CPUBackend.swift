@@ -15,6 +15,8 @@ package final class CPUBackend: Backend {
   package let cacheTypes = [DType.float32, .bfloat16]
   /// The kernels of one instruction set.
   let kernels: matvlm_kernels
+  /// Whether they are written for vectors that this processor has, and not for any processor.
+  let hasWideVectors: Bool
   private let allocator = CPUAllocator(keptLimit: CPUBackend.keptLimit)
   /// Bytes that are kept at most when tensors go away.
   static let keptLimit = 1 << 30
@@ -25,7 +27,8 @@ package final class CPUBackend: Backend {
   package init?(_ instructionSet: matvlm_instruction_set) {
     guard let kernels = matvlm_kernels_for(instructionSet) else { return nil }
     self.kernels = kernels.pointee
-    openblas_set_num_threads(1)  // for least squares
+    hasWideVectors = instructionSet != MATVLM_GENERIC
+    openblas_set_num_threads(1)  // which never splits a sum
   }
 
   private convenience init() { self.init(matvlm_best_instruction_set())! }
