@@ -11,6 +11,9 @@ static const unsigned char common[] = {
 static const unsigned char mma[] = {
 #embed "Kernels/mma.cuh"
 };
+static const unsigned char attention_header[] = {
+#embed "Kernels/attention.cuh"
+};
 static const unsigned char warpgroup[] = {
 #embed "Kernels/warpgroup.cuh"
 };
@@ -73,6 +76,7 @@ static const unsigned char scan_gradient[] = {
 static const matvlm_cuda_source sources[] = {
     ENTRY("common.cuh", common),
     ENTRY("mma.cuh", mma),
+    ENTRY("attention.cuh", attention_header),
     ENTRY("warpgroup.cuh", warpgroup),
     ENTRY("attention.cu", attention),
     ENTRY("attention_gradient.cu", attention_gradient),

@@ -26,10 +26,12 @@ package enum KernelFile: String, CaseIterable, Sendable {
 
   /// What comes before its own text.
   fileprivate var headers: [String] {
-    switch self {
+    let common = ["common.cuh", "mma.cuh"]
+    return switch self {
+    case .attention, .attentionGradient: common + ["attention.cuh"]
     case .attentionWarpgroup, .attentionGradientWarpgroup:
-      ["common.cuh", "mma.cuh", "warpgroup.cuh"]
-    default: ["common.cuh", "mma.cuh"]
+      common + ["attention.cuh", "warpgroup.cuh"]
+    default: common
     }
   }
 }

@@ -9,17 +9,6 @@
 #define MT (sizeof(Element) == 2 && PADDED <= 128 ? 2 : 1)
 #define QUERIES (16 * MT * WARPS)
 #define KEYS (sizeof(Element) == 2 ? 64 : 32)
-#define LOG2E 1.4426950408889634f
-
-#define SEGMENTS_AT_ONCE 32
-struct Addresses { u64 of[SEGMENTS_AT_ONCE]; };
-
-struct Geometry {
-  int heads;
-  int keyValueHeads;
-  float scale;
-  int causal;
-};
 
 // q output [T, H·P], logSumExp float32 [T, H] or null. Keys and values: either [T, G·P] beside q
 // (keys, values), or one cache of each segment (cachedKeys, cachedValues, from firstSegment) of

@@ -8,14 +8,6 @@
 #define THREADS (32 * WARPS)
 #define ROWS (16 * WARPS)  // rows that a block owns: keys in one kernel, queries in the other
 #define STEP (sizeof(Element) == 2 ? 32 : 16)  // rows that it walks over at once
-#define LOG2E 1.4426950408889634f
-
-struct Geometry {
-  int heads;
-  int keyValueHeads;
-  float scale;
-  int causal;
-};
 
 // delta float32 [T, H] ← Σ over a head's columns of dy ⊙ output. Eight lanes have a head, so that a
 // warp has four of them on their way. Grid: T.

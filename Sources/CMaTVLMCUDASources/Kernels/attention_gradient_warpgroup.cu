@@ -2,14 +2,6 @@
 // attention_gradient.cu, which has every other type, width and card.
 
 #define SLOTS 3  // tiles that are walked over: one in use, one still read by products, one on its way
-#define LOG2E 1.4426950408889634f
-
-struct Geometry {
-  int heads;
-  int keyValueHeads;
-  float scale;
-  int causal;
-};
 
 // dk dv [T, G·P]. A warp group owns TILE keys and walks over the queries that see them, for every
 // query head of its key head. Grid: (tiles, G).

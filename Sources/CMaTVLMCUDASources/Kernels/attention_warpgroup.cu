@@ -6,18 +6,7 @@
 #define QUERIES (TILE * GROUPS)
 #define KEYS TILE
 #define SLOTS 3  // tiles of keys and values: one in use, one still read by products, one on its way
-#define LOG2E 1.4426950408889634f
 #define SLACK 8.0f  // by how many powers of two a score may exceed what its row's sums are based on
-
-#define SEGMENTS_AT_ONCE 32
-struct Addresses { u64 of[SEGMENTS_AT_ONCE]; };
-
-struct Geometry {
-  int heads;
-  int keyValueHeads;
-  float scale;
-  int causal;
-};
 
 // Of each of a lane's two rows: what its exponents are less by, and the sum of its powers so far.
 struct Softmax { float base[2], denominator[2]; };

@@ -15,9 +15,6 @@
 #define WIDTH (PACKS * LANES)
 #define LOG2E 1.4426950408889634f
 
-#define SEGMENTS_AT_ONCE 32
-struct Addresses { u64 of[SEGMENTS_AT_ONCE]; };
-
 // Rows that are not in the caches yet, and the angles to rotate them and the queries by; no table:
 // everything has been rotated and stored.
 struct NewRows {

@@ -77,6 +77,10 @@ __device__ __forceinline__ float column(const uint4 &pack, int i) {
   return __uint_as_float(i % 2 ? pair & 0xffff0000u : pair << 16);
 }
 
+// Where the caches of some sequences lie.
+#define SEGMENTS_AT_ONCE 32
+struct Addresses { u64 of[SEGMENTS_AT_ONCE]; };
+
 // Element types by the number that the host passes.
 enum { FLOAT32 = 0, BFLOAT16 = 1, FLOAT16 = 2 };
 

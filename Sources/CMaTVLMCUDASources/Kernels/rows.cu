@@ -122,9 +122,6 @@ extern "C" __global__ void rotate(
   }
 }
 
-#define SEGMENTS_AT_ONCE 32
-struct Addresses { u64 of[SEGMENTS_AT_ONCE]; };
-
 // Writes row t of x [T, W] into row positions[t] of its segment's cache. Grid: T rows from `first`.
 extern "C" __global__ void appendRows(
     Addresses caches, const Element *x, const int *positions, const int *owners, int first,
