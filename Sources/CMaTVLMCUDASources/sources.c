@@ -14,8 +14,20 @@ static const unsigned char mma[] = {
 static const unsigned char attention_header[] = {
 #embed "Kernels/attention.cuh"
 };
+static const unsigned char row_products[] = {
+#embed "Kernels/row_products.cuh"
+};
+static const unsigned char split_softmax[] = {
+#embed "Kernels/split_softmax.cuh"
+};
+static const unsigned char cached_attention_header[] = {
+#embed "Kernels/cached_attention.cuh"
+};
 static const unsigned char warpgroup[] = {
 #embed "Kernels/warpgroup.cuh"
+};
+static const unsigned char attend_and_add[] = {
+#embed "Kernels/attend_and_add.cu"
 };
 static const unsigned char attention[] = {
 #embed "Kernels/attention.cu"
@@ -77,7 +89,11 @@ static const matvlm_cuda_source sources[] = {
     ENTRY("common.cuh", common),
     ENTRY("mma.cuh", mma),
     ENTRY("attention.cuh", attention_header),
+    ENTRY("row_products.cuh", row_products),
+    ENTRY("split_softmax.cuh", split_softmax),
+    ENTRY("cached_attention.cuh", cached_attention_header),
     ENTRY("warpgroup.cuh", warpgroup),
+    ENTRY("attend_and_add.cu", attend_and_add),
     ENTRY("attention.cu", attention),
     ENTRY("attention_gradient.cu", attention_gradient),
     ENTRY("attention_gradient_warpgroup.cu", attention_gradient_warpgroup),

@@ -24,39 +24,40 @@ extension CUDABackend {
   ) -> Tensor {
     let output = empty(q.shape, q.dtype)
     attendCached(
-      Query(rows: q, positions: positions, geometry: geometry, news: nil), keys, values, segments,
+      Query(rows: q, positions: positions, geometry: geometry), keys, values, segments,
       into: output)
     return output
   }
 
-  package func cachedAttention(
-    appending rows: NewAttentionRows, keys: [Tensor], values: [Tensor],
-    _ geometry: AttentionGeometry, _ segments: Segments
-  ) -> Tensor {
-    let type = sharedType("cachedAttention", rows.query, rows.key, rows.value)
-    require(
-      rows.key.shape == rows.value.shape && rows.key.shape.rows == segments.rows
-        && rows.key.shape.width == geometry.keyValueHeads * geometry.headWidth
-        && rows.table.shape.width <= geometry.headWidth,
-      "cachedAttention: k \(rows.key.shape), v \(rows.value.shape), \(geometry)")
+  package func attend(_ attention: AppendingAttention) -> Tensor {
+    check(attention)
     // A row that is alone in its sequence needs no other new row, so one kernel does it all.
-    guard segments.lengths.allSatisfy({ $0 == 1 }) else {
-      return appendThenAttend(rows, keys: keys, values: values, geometry, segments)
+    guard attention.segments.lengths.allSatisfy({ $0 == 1 }) else {
+      return attendByParts(attention)
     }
-    let output = empty(rows.query.shape, type)
+    let output = empty(attention.rows.query.shape, attention.rows.query.dtype)
     attendCached(
-      Query(rows: rows.query, positions: rows.positions, geometry: geometry, news: rows), keys,
-      values, segments, into: output)
+      Query(attention), attention.keys, attention.values, attention.segments, into: output)
     return output
   }
 
-  private struct Query {
+  func check(_ attention: AppendingAttention) {
+    let (rows, geometry) = (attention.rows, attention.geometry)
+    _ = sharedType("attend", rows.query, rows.key, rows.value)
+    require(
+      rows.key.shape == rows.value.shape && rows.key.shape.rows == attention.segments.rows
+        && rows.key.shape.width == geometry.keyValueHeads * geometry.headWidth
+        && rows.table.shape.width <= geometry.headWidth,
+      "attend: k \(rows.key.shape), v \(rows.value.shape), \(geometry)")
+  }
+
+  struct Query {
     /// [T, H·P]
     let rows: Tensor
     let positions: Tensor
     let geometry: AttentionGeometry
     /// What is to be rotated and stored first.
-    let news: NewAttentionRows?
+    var news: NewAttentionRows?
   }
 
   private func attendCached(
@@ -108,19 +109,53 @@ extension CUDABackend {
     let shares = shares(
       of: keys[group.segments].map(\.shape.rows).max() ?? 0, rows: group.rows.count,
       heads: geometry.heads)
-    let places = group.rows.count * geometry.heads / shares.heads
-    let partial = empty([places, shares.splits, shares.heads, geometry.headWidth + 2], .float32)
     var source = KernelSource(.cachedAttention, type)
-    source.headWidth = geometry.headWidth
+    (source.headWidth, source.attentionWarps) = (geometry.headWidth, Self.attentionWarps)
+    source.steps = Self.attentionSteps
+    let partial = partialResults(shares, rows: group.rows.count, geometry)
     launch(
       source, "splitAttention",
-      grid: Grid(shares.splits, geometry.heads / shares.heads, group.rows.count), block: 512,
+      grid: Grid(shares.splits, geometry.heads / shares.heads, group.rows.count),
+      block: 32 * Self.attentionWarps,
+      sharedBytes: Self.attentionSteps * Self.stepBytes(warps: Self.attentionWarps),
       [
-        .tensor(output), .tensor(partial), .address(arrivals), .tensor(query.rows),
-        group.addresses(keys), group.addresses(values), .tensor(query.positions),
-        table(.owners(segments)), query.news.argument, .int32(group.rows.lowerBound),
-        .int32(group.segments.lowerBound), .int32(geometry.heads),
-        .int32(geometry.keyValueHeads), .int32(shares.heads), .float(geometry.scale),
+        rowAttention(query, shares, partial, group, segments, into: output),
+        group.addresses(keys), group.addresses(values),
+      ])
+  }
+
+  /// Warps and steps of a block that only attends.
+  private static let (attentionWarps, attentionSteps) = (16, 1)
+
+  /// What `STEP` packs of each warp take.
+  static func stepBytes(warps: Int) -> Int { warps * 64 * 4 * 16 }
+
+  /// Where shares of keys leave what they found.
+  func partialResults(
+    _ shares: (splits: Int, heads: Int), rows: Int, _ geometry: AttentionGeometry
+  ) -> Tensor {
+    let groups = rows * geometry.heads / shares.heads
+    return empty([groups, shares.splits, shares.heads, geometry.headWidth + 2], .float32)
+  }
+
+  /// `struct RowAttention` of cached_attention.cuh.
+  func rowAttention(
+    _ query: Query, _ shares: (splits: Int, heads: Int), _ partial: Tensor, _ group: CacheGroup,
+    _ segments: Segments, into output: Tensor
+  ) -> KernelArgument {
+    let geometry = query.geometry
+    guard case .address(let owners) = table(.owners(segments)) else {
+      preconditionFailure("a table is no address")
+    }
+    return .words(
+      [
+        output.address, partial.address, arrivals, query.rows.address, query.positions.address,
+        owners,
+      ] + query.news.words + [
+        KernelArgument.pair(group.rows.lowerBound, group.segments.lowerBound),
+        KernelArgument.pair(geometry.heads, geometry.keyValueHeads),
+        KernelArgument.pair(shares.heads, shares.splits),
+        UInt64(geometry.scale.bitPattern),
       ])
   }
 
@@ -132,21 +167,29 @@ extension CUDABackend {
     let group = together.first { heads % $0 == 0 } ?? 1
     let places = rows * heads / group
     guard places <= Self.mostArrivals else { return (1, group) }
-    // A multiprocessor holds one block, by its registers; a share of few keys is not worth another.
+    // A share of few keys is not worth another block.
     return (max(1, min(device.multiprocessors / places, keys / 96, Self.mostSplits)), group)
   }
 
-  /// `MOST_SPLITS` of cached_attention.cu.
-  private static let mostSplits = 512
+  /// `MOST_SPLITS` of split_softmax.cuh.
+  static let mostSplits = 160
+}
+
+extension CUDABackend.Query {
+  init(_ attention: AppendingAttention) {
+    self.init(
+      rows: attention.rows.query, positions: attention.rows.positions,
+      geometry: attention.geometry, news: attention.rows)
+  }
 }
 
 extension NewAttentionRows? {
-  /// `struct NewRows` of cached_attention.cu.
-  fileprivate var argument: KernelArgument {
-    .words([
+  /// `struct NewRows` of cached_attention.cuh.
+  fileprivate var words: [UInt64] {
+    [
       self?.key.address ?? 0, self?.value.address ?? 0, self?.table.address ?? 0,
       UInt64(self?.table.shape.width ?? 0),
-    ])
+    ]
   }
 }
 

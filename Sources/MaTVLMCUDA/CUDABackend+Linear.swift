@@ -39,7 +39,7 @@ extension CUDABackend {
     guard stream.shape.rows > 0, !terms.isEmpty else { return convert(stream, to: stream.dtype) }
     if let sum = addLinearOfFewQuantized(stream, terms) { return sum }
     let y = empty(stream.shape, stream.dtype)
-    if stream.shape.rows == 1, let slabs = Slab.cut(terms) {
+    if stream.shape.rows == 1, fitsThreads(outputs: y.shape.width), let slabs = Slab.cut(terms) {
       addOneRow(stream, terms, slabs, into: y)
       return y
     }
@@ -94,7 +94,7 @@ extension CUDABackend {
     return dw
   }
 
-  private func check(_ operation: StaticString, _ x: Tensor, _ layer: Projection) {
+  func check(_ operation: StaticString, _ x: Tensor, _ layer: Projection) {
     require(
       x.shape.width == layer.weight.shape.width
         && layer.bias.map { $0.shape.count == layer.weight.shape.rows } ?? true,

@@ -23,6 +23,11 @@ package final class CUDABackend: Backend {
   /// Where uint32 zeros lie that blocks count themselves in; a kernel leaves zeros.
   let arrivals: UInt64
   static let mostArrivals = 1 << 16
+  /// Two more of these zeros: `struct Counters` of attend_and_add.cu.
+  var attendedCounters: UInt64 { arrivals + UInt64(4 * Self.mostArrivals) }
+  /// Where the first output lies of the product that was queued last, if that was one of few rows and
+  /// nothing was queued since: then all work before it has ended when the next kernel begins.
+  let lastInTurn = Mutex<UInt64?>(nil)
   private let firstFailure = Mutex<(any Error)?>(nil)
 
   /// - Parameters:
@@ -46,9 +51,10 @@ package final class CUDABackend: Backend {
     memory = Mutex(
       CachingAllocator(
         obtain: { try device.allocate($0) }, release: { try device.release($0) }))
-    arrivals = try device.allocate(4 * Self.mostArrivals)
+    let counters = 4 * (Self.mostArrivals + 2)
+    arrivals = try device.allocate(counters)
     try device.driver.check(
-      device.driver.fill(arrivals, 0, 4 * Self.mostArrivals, device.stream), "cuMemsetD8Async")
+      device.driver.fill(arrivals, 0, counters, device.stream), "cuMemsetD8Async")
   }
 
   /// Whoever has a tensor here keeps this alive, so that no memory is in use. A card that was lost
@@ -64,9 +70,11 @@ package final class CUDABackend: Backend {
   package var failure: (any Error)? { firstFailure.withLock { $0 } }
 
   /// Runs `body` with the card current, unless something failed before; keeps what it throws.
+  /// - Parameter queues: whether `body` may queue work.
   @discardableResult
-  func attempt<R>(_ body: () throws -> R) -> R? {
+  func attempt<R>(queues: Bool = true, _ body: () throws -> R) -> R? {
     guard failure == nil else { return nil }
+    if queues { lastInTurn.withLock { $0 = nil } }
     do {
       try device.makeCurrent()
       return try body()
@@ -126,7 +134,7 @@ package final class CUDABackend: Backend {
 
   package func allocate(byteCount: Int) -> Memory {
     guard byteCount > 0 else { return Memory(bits: 0) }
-    let address = attempt { try memory.withLock { try $0.allocate(byteCount) } }
+    let address = attempt(queues: false) { try memory.withLock { try $0.allocate(byteCount) } }
     return Memory(bits: UInt(address ?? 0))
   }
 

@@ -9,6 +9,8 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
   /// Ten times the compute capability: 90 for Hopper.
   let architecture: Int
   let multiprocessors: Int
+  /// Bytes of shared memory that a block can have.
+  let mostSharedBytes: Int
   let stream: UnsafeMutableRawPointer
   private let context: UnsafeMutableRawPointer
   /// What watches launches, while somebody wants to know where time goes.
@@ -39,6 +41,7 @@ final class CUDADevice: @unchecked Sendable {  // handles are set once; the driv
     }
     architecture = try 10 * attribute(75) + attribute(76)
     multiprocessors = try attribute(16)
+    mostSharedBytes = try attribute(97)  // MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
     guard architecture >= Self.neededArchitecture else {
       throw CUDAError.unsupportedDevice(
         name: name, architecture: architecture, needed: Self.neededArchitecture)

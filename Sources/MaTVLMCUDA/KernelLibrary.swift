@@ -12,6 +12,7 @@ struct Kernel: @unchecked Sendable {  // a handle of the driver, never changed
 /// The files of kernels.
 package enum KernelFile: String, CaseIterable, Sendable {
   case attention
+  case attendAndAdd = "attend_and_add"
   case cachedAttention = "cached_attention"
   case attentionGradient = "attention_gradient"
   case attentionWarpgroup = "attention_warpgroup"
@@ -31,6 +32,10 @@ package enum KernelFile: String, CaseIterable, Sendable {
     case .attention, .attentionGradient: common + ["attention.cuh"]
     case .attentionWarpgroup, .attentionGradientWarpgroup:
       common + ["attention.cuh", "warpgroup.cuh"]
+    case .cachedAttention: common + ["split_softmax.cuh", "cached_attention.cuh"]
+    case .gemv: common + ["row_products.cuh"]
+    case .attendAndAdd:
+      common + ["row_products.cuh", "split_softmax.cuh", "cached_attention.cuh"]
     default: common
     }
   }
@@ -45,6 +50,11 @@ package struct KernelSource: Hashable, Sendable {
   var stateWidth = 0
   var inputRows = 0
   var inputWidth = 0
+  /// Pieces of weights that are on their way: `STAGES` of row_products.cuh.
+  var stages = 0
+  /// Steps of keys that are: `STEPS` of cached_attention.cuh.
+  var steps = 0
+  var attentionWarps = 0
   var codeBits = 0
   var group = 0
   var rowTiles = 0
@@ -72,8 +82,9 @@ package struct KernelSource: Hashable, Sendable {
     return [
       "-DELEMENT=\(element == .float32 ? "float" : "bf16")", "-DHEAD_WIDTH=\(headWidth)",
       "-DSTATE_WIDTH=\(stateWidth)", "-DINPUT_ROWS=\(inputRows)",
-      "-DINPUT_WIDTH=\(inputWidth)", "-DCODE_BITS=\(codeBits)", "-DGROUP=\(group)",
-      "-DROW_TILES=\(rowTiles)",
+      "-DINPUT_WIDTH=\(inputWidth)", "-DSTAGES=\(stages)", "-DSTEPS=\(steps)",
+      "-DATTENTION_WARPS=\(attentionWarps)",
+      "-DCODE_BITS=\(codeBits)", "-DGROUP=\(group)", "-DROW_TILES=\(rowTiles)",
     ]
   }
 }

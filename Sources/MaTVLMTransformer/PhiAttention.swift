@@ -40,7 +40,8 @@ public struct PhiAttention: Layer {
   public func callAsFunction(
     _ x: Tensor, _ layout: SequenceLayout, caches: inout [KeyValueCache]
   ) -> Tensor {
-    output(attend(linear(x, inputProjections), layout, caches: &caches))
+    let attention = appending(linear(x, inputProjections), layout, caches: &caches)
+    return output(x.backend.attend(attention))
   }
 
   /// Whole sequences: what ``inputProjections`` made → what ``output`` takes, [T, H·P].
@@ -59,20 +60,20 @@ public struct PhiAttention: Layer {
     )
   }
 
-  /// Sequences that go on: as above, and keys and values are added to one cache for each segment.
-  public func attend(
+  /// Sequences that go on: what ``inputProjections`` made, with keys and values that are added to
+  /// one cache for each segment, which counts them from now on.
+  package func appending(
     _ projected: [Tensor], _ layout: SequenceLayout, caches: inout [KeyValueCache]
-  ) -> Tensor {
+  ) -> AppendingAttention {
     let lengths = layout.segments.lengths
     for index in caches.indices { caches[index].reserve(lengths[index]) }
     let rows = NewAttentionRows(
       query: projected[0], key: projected[1], value: projected[2],
       table: rotary.table(positions: layout.longest), positions: layout.positions)
-    let attended = projected[0].backend.cachedAttention(
-      appending: rows, keys: caches.map(\.keys), values: caches.map(\.values), geometry,
-      layout.segments)
+    let attention = AppendingAttention(
+      rows, keys: caches.map(\.keys), values: caches.map(\.values), geometry, layout.segments)
     for index in caches.indices { caches[index].advance(lengths[index]) }
-    return attended
+    return attention
   }
 
   /// An empty cache of one sequence, with room for `capacity` rows.

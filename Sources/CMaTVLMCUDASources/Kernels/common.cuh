@@ -110,6 +110,25 @@ __device__ __forceinline__ void beginKernel() {
 #endif
 }
 
+// The same, but the next kernel begins only when everything before this one has ended: whatever it
+// reads above its own beginning can be from any kernel but this one.
+__device__ __forceinline__ void beginKernelInTurn() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+// Waits for COUNT threads of a block at barrier BARRIER; 0 is that of __syncthreads.
+template <int BARRIER, int COUNT> __device__ __forceinline__ void waitForThreads() {
+  asm volatile("bar.sync %0, %1;" :: "n"(BARRIER), "n"(COUNT) : "memory");
+}
+
+// Counts at such a barrier and goes on.
+template <int BARRIER, int COUNT> __device__ __forceinline__ void arrive() {
+  asm volatile("bar.arrive %0, %1;" :: "n"(BARRIER), "n"(COUNT) : "memory");
+}
+
 __device__ __forceinline__ float warpSum(float x) {
   for (int d = 16; d; d >>= 1) x += __shfl_xor_sync(0xffffffffu, x, d);
   return x;

@@ -9,7 +9,9 @@ public struct DecoderBlock: Layer {
 
   /// Whole sequences: x [T, D] → [T, D].
   package func callAsFunction(_ x: Tensor, _ layout: SequenceLayout) -> Tensor {
-    run(x) { mixer.mix($0, layout) }
+    let (mixing, hidden) = projected(x)
+    return addLinear(
+      x, [LinearTerm(mixer.mix(mixing, layout), mixer.outputProjection), hidden])
   }
 
   /// Whole sequences, as a student learns that drops some of what its branches add to the stream.
@@ -25,19 +27,15 @@ public struct DecoderBlock: Layer {
   func callAsFunction(
     _ x: Tensor, _ layout: SequenceLayout, states: inout [MixerState]
   ) -> Tensor {
-    run(x) { mixer.mix($0, layout, states: &states) }
+    let (mixing, hidden) = projected(x)
+    return mixer.add(to: x, mixing, layout, states: &states, beside: [hidden])
   }
 
   /// Everything that reads the norm is asked for at once, and so is everything that is added to the
-  /// stream: to a device that is two products, in between which `mix` moves information.
-  private func run(_ x: Tensor, _ mix: ([Tensor]) -> Tensor) -> Tensor {
+  /// stream: to a device that is two products, in between which the mixer moves information.
+  private func projected(_ x: Tensor) -> (mixing: [Tensor], hidden: LinearTerm) {
     let projected = linear(norm(x), mixer.inputProjections + [mlp.hiddenProjection])
-    let mixed = mix(Array(projected.dropLast()))
-    return addLinear(
-      x,
-      [
-        LinearTerm(mixed, mixer.outputProjection), LinearTerm(projected.last!, mlp.fc2.projection),
-      ])
+    return (Array(projected.dropLast()), LinearTerm(projected.last!, mlp.fc2.projection))
   }
 
   public var parameters: [Parameter] { norm.parameters + mixer.parameters + mlp.parameters }

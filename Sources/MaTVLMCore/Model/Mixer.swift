@@ -39,17 +39,22 @@ public enum Mixer: Layer {
     }
   }
 
-  /// Sequences that go on: as above, with one state for each segment.
-  func mix(
-    _ projected: [Tensor], _ layout: SequenceLayout, states: inout [MixerState]
+  /// Sequences that go on, with one state for each segment: what this adds to the block's stream,
+  /// and what `terms` add, from what the input projections made.
+  func add(
+    to stream: Tensor, _ projected: [Tensor], _ layout: SequenceLayout,
+    states: inout [MixerState], beside terms: [LinearTerm]
   ) -> Tensor {
     switch self {
     case .attention(let attention):
       var caches = states.map(\.keyValues)
       defer { states = caches.map(MixerState.keyValues) }
-      return attention.attend(projected, layout, caches: &caches)
+      return stream.backend.addAttention(
+        to: stream, attention.appending(projected, layout, caches: &caches), outputProjection,
+        beside: terms)
     case .mamba(let mamba):
-      return mamba.mix(projected[0], layout, states: states.map(\.recurrent))
+      let mixed = mamba.mix(projected[0], layout, states: states.map(\.recurrent))
+      return addLinear(stream, [LinearTerm(mixed, outputProjection)] + terms)
     }
   }
 

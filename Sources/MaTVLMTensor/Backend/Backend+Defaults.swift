@@ -56,27 +56,35 @@ extension Backend {
       y, gate: parts[0], weights.norm, groupWidth: geometry.headWidth, epsilon: weights.epsilon)
   }
 
-  package func cachedAttention(
-    appending rows: NewAttentionRows, keys: [Tensor], values: [Tensor],
-    _ geometry: AttentionGeometry, _ segments: Segments
-  ) -> Tensor {
-    appendThenAttend(rows, keys: keys, values: values, geometry, segments)
-  }
+  package func attend(_ attention: AppendingAttention) -> Tensor { attendByParts(attention) }
 
-  /// What ``cachedAttention(appending:keys:values:_:_:)`` means; a device falls back on it where its
-  /// own way has limits.
-  package func appendThenAttend(
-    _ rows: NewAttentionRows, keys: [Tensor], values: [Tensor], _ geometry: AttentionGeometry,
-    _ segments: Segments
-  ) -> Tensor {
+  /// What ``attend(_:)`` means; a device falls back on it where its own way has limits.
+  package func attendByParts(_ attention: AppendingAttention) -> Tensor {
+    let (rows, geometry) = (attention.rows, attention.geometry)
     func rotated(_ x: Tensor, heads: Int) -> Tensor {
       rotate(x, rows.table, positions: rows.positions, heads: heads, inverse: false)
     }
     let k = rotated(rows.key, heads: geometry.keyValueHeads)
-    appendRows(k, to: keys, positions: rows.positions, segments)
-    appendRows(rows.value, to: values, positions: rows.positions, segments)
+    appendRows(k, to: attention.keys, positions: rows.positions, attention.segments)
+    appendRows(rows.value, to: attention.values, positions: rows.positions, attention.segments)
     return cachedAttention(
-      rotated(rows.query, heads: geometry.heads), keys: keys, values: values,
-      positions: rows.positions, geometry, segments)
+      rotated(rows.query, heads: geometry.heads), keys: attention.keys, values: attention.values,
+      positions: rows.positions, geometry, attention.segments)
+  }
+
+  package func addAttention(
+    to stream: Tensor, _ attention: AppendingAttention, _ output: Projection,
+    beside terms: [LinearTerm]
+  ) -> Tensor {
+    addAttentionByParts(to: stream, attention, output, beside: terms)
+  }
+
+  /// What ``addAttention(to:_:_:beside:)`` means; a device falls back on it where its own way has
+  /// limits.
+  package func addAttentionByParts(
+    to stream: Tensor, _ attention: AppendingAttention, _ output: Projection,
+    beside terms: [LinearTerm]
+  ) -> Tensor {
+    addLinear(stream, [LinearTerm(attend(attention), output)] + terms)
   }
 }

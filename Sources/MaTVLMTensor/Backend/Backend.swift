@@ -134,11 +134,14 @@ package protocol Backend: AnyObject, Sendable {
     _ q: Tensor, keys: [Tensor], values: [Tensor], positions: Tensor,
     _ geometry: AttentionGeometry, _ segments: Segments
   ) -> Tensor
-  /// Attention of sequences that go on: rotates `rows.query` and `rows.key` as ``rotate`` does, adds
-  /// keys and values to the caches as ``appendRows`` does, and attends as ``cachedAttention`` does.
-  func cachedAttention(
-    appending rows: NewAttentionRows, keys: [Tensor], values: [Tensor],
-    _ geometry: AttentionGeometry, _ segments: Segments
+  /// Rotates the new queries and keys as ``rotate`` does, adds keys and values to the caches as
+  /// ``appendRows`` does, and attends as ``cachedAttention`` does: [T, H·P].
+  func attend(_ attention: AppendingAttention) -> Tensor
+  /// ``addLinear(_:_:)`` of what ``attend(_:)`` gives through `output`, and of `terms`, whose
+  /// weights a device can read while it attends.
+  func addAttention(
+    to stream: Tensor, _ attention: AppendingAttention, _ output: Projection,
+    beside terms: [LinearTerm]
   ) -> Tensor
   /// silu(bias + Σ_k weight[c, k] · x[t − K + 1 + k, c]) within each segment, zeros (or `tails`)
   /// before its first row. x [T, C], weight float32 [C, 1, K], bias float32 [C] → [T, C].

@@ -49,6 +49,25 @@ package struct NewAttentionRows: Sendable {
   }
 }
 
+/// Attention of sequences that go on: with new rows, whose keys and values go into the caches.
+package struct AppendingAttention: Sendable {
+  package let rows: NewAttentionRows
+  /// [capacity, G·P] for each segment.
+  package let keys: [Tensor]
+  /// [capacity, G·P] for each segment.
+  package let values: [Tensor]
+  package let geometry: AttentionGeometry
+  package let segments: Segments
+
+  package init(
+    _ rows: NewAttentionRows, keys: [Tensor], values: [Tensor], _ geometry: AttentionGeometry,
+    _ segments: Segments
+  ) {
+    (self.rows, self.keys, self.values) = (rows, keys, values)
+    (self.geometry, self.segments) = (geometry, segments)
+  }
+}
+
 /// How query, key and value columns divide into heads.
 package struct AttentionGeometry: Sendable, Hashable {
   /// Query heads H.

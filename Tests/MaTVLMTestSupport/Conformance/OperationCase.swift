@@ -35,9 +35,8 @@ package struct OperationCase: Sendable, CustomStringConvertible {
   /// Every case of every function.
   package static let all = [
     memory, rows, elementwise, products, norms, rotations, attention, cachedAttention,
-    convolutions, scans, scanPieces, mixers, argmaxima, divergences, sharpDivergences, vocabularies,
-    distances,
-    updates,
+    addedAttention, convolutions, scans, scanPieces, mixers, argmaxima, divergences,
+    sharpDivergences, vocabularies, distances, updates,
   ].flatMap { $0 }
 }
 

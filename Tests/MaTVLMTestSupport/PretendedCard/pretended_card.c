@@ -49,7 +49,8 @@ int cuDeviceGetName(char *name, int size, int device) {
   return 0;
 }
 int cuDeviceGetAttribute(int *value, int number, int device) {
-  *value = number == 75 ? 9 : number == 16 ? 4 : 0;  // Hopper, of four multiprocessors
+  // Hopper, of four multiprocessors
+  *value = number == 75 ? 9 : number == 16 ? 4 : number == 97 ? 232448 : 0;
   return 0;
 }
 

@@ -1,6 +1,22 @@
 import Foundation
 import MaTVLMTensor
 
+/// Sequences and heads of one case.
+struct AttentionExtent {
+  let lengths: [Int]
+  let heads, keyValueHeads, headWidth: Int
+  var sharpness = 1.0
+
+  func geometry(isCausal: Bool) -> AttentionGeometry {
+    AttentionGeometry(
+      heads: heads, keyValueHeads: keyValueHeads, headWidth: headWidth,
+      scale: Float(sharpness / Double(headWidth).squareRoot()), isCausal: isCausal)
+  }
+
+  var queryWidth: Int { heads * headWidth }
+  var keyWidth: Int { keyValueHeads * headWidth }
+}
+
 extension OperationCase {
   static let rotations: [OperationCase] = [
     (0, 2, 8, 4), (1, 1, 8, 8), (7, 3, 80, 32), (5, 2, 16, 2), (37, 4, 20, 8),
@@ -24,21 +40,6 @@ extension OperationCase {
         return [.activation("y", turned)]
       }
     }
-  }
-
-  private struct AttentionExtent {
-    let lengths: [Int]
-    let heads, keyValueHeads, headWidth: Int
-    var sharpness = 1.0
-
-    func geometry(isCausal: Bool) -> AttentionGeometry {
-      AttentionGeometry(
-        heads: heads, keyValueHeads: keyValueHeads, headWidth: headWidth,
-        scale: Float(sharpness / Double(headWidth).squareRoot()), isCausal: isCausal)
-    }
-
-    var queryWidth: Int { heads * headWidth }
-    var keyWidth: Int { keyValueHeads * headWidth }
   }
 
   private static let extents = [
@@ -145,8 +146,9 @@ extension OperationCase {
         value: inputs.activations([segments.rows, extent.keyWidth]), table: table,
         positions: inputs.indices(
           zip(filled, lengths).flatMap { start, length in Array(start..<start + length) }))
-      let output = inputs.backend.cachedAttention(
-        appending: rows, keys: keys, values: values, extent.geometry(isCausal: true), segments)
+      let output = inputs.backend.attend(
+        AppendingAttention(
+          rows, keys: keys, values: values, extent.geometry(isCausal: true), segments))
       filled = zip(filled, lengths).map(+)
       return .activation("after \(filled)", output)
     }
