@@ -53,17 +53,15 @@ extension CUDABackend {
     var source = KernelSource(.mixerStep, projected.dtype)
     (source.headWidth, source.stateWidth) = (geometry.headWidth, geometry.stateWidth)
     let y = empty([segments.count, widths.output], projected.dtype)
+    let constants = [
+      weights.convolution, weights.convolutionBias, weights.stepBias, weights.aLog, weights.skip,
+      weights.norm,
+    ]
+    let addresses = [tails, states].map { table(.addresses($0.map(\.address))) }
     launch(
-      source, "mixerStep", grid: Grid(geometry.heads, segments.count),
-      [
-        .tensor(y), .tensor(projected),
-        .words(
-          [
-            weights.convolution, weights.convolutionBias, weights.stepBias, weights.aLog,
-            weights.skip, weights.norm,
-          ].map(\.address)),
-        table(.addresses(tails.map(\.address))), table(.addresses(states.map(\.address))),
-        .int32(geometry.heads), .float(weights.epsilon),
+      source, "mixerStep", grid: Grid(geometry.heads, segments.count), overlaps: settle(constants),
+      [.tensor(y), .tensor(projected), .words(constants.map(\.address))] + addresses + [
+        .int32(geometry.heads), .float(weights.epsilon), .int32(follows(projected) ? 1 : 0),
       ])
     return y
   }
