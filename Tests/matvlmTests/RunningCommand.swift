@@ -5,13 +5,15 @@ import Testing
 /// The built program while it runs, to be disturbed.
 final class RunningCommand {
   private let process = Process()
-  private let errorFile: URL
+  /// Outside of what a test looks at.
+  private let messages: TemporaryFolder
+  private var errorFile: URL { messages["stderr"] }
 
-  /// Starts `matvlm` in a workplace; what it says to people goes to a hidden file beside it.
+  /// Starts `matvlm` in a workplace; what it says to people goes to a file elsewhere.
   ///
   /// - Parameter asNobody: as a user whom the system can refuse something, if this one is root.
   init(_ arguments: [String], in workplace: Workplace, asNobody: Bool = false) throws {
-    errorFile = workplace.messages
+    messages = try TemporaryFolder()
     try Data().write(to: errorFile)
     let isDemoted = asNobody && getuid() == 0
     process.executableURL = isDemoted ? Self.demotion : try Command.program
@@ -60,12 +62,6 @@ final class RunningCommand {
 }
 
 extension Workplace {
-  /// Outside of what a test looks at.
-  fileprivate var messages: URL {
-    FileManager.default.temporaryDirectory
-      .appending(path: "\(folder.url.lastPathComponent)-messages")
-  }
-
   /// The names in `checkpoints/` of an output folder.
   func checkpoints(_ output: String = "student") -> [String] {
     let path = folder["\(output)/checkpoints"].path
