@@ -1,6 +1,6 @@
-// What attention adds to a decoder's stream for one row, and what other layers add: one kernel, in which
-// some warps attend (cached_attention.cuh) while the others multiply (row_products.cuh). Attention is a
-// chain of short waits, which the other layers' weights fill.
+// What attention adds to a decoder's stream for one row, and what other layers add: one kernel, in
+// which some warps attend (cached_attention.cuh) while the others multiply (row_products.cuh).
+// Attention is a chain of short waits, which the other layers' weights fill.
 
 #define ALL_THREADS (THREADS + ATTENTION_THREADS)
 
@@ -13,8 +13,9 @@ struct Counters {
 // y [O] ← stream [O] + Σ over slabs of x weightᵀ + bias, where the x of slabs from `known` on are
 // attention's output.
 // - isEarly: see attendShare.
-// Shared: STAGES stages, attention's ring, and the floats of addProducts. Block: ALL_THREADS. Grid: one
-// block a multiprocessor at most, since blocks wait for each other, and (H / group) · splits at least.
+// Shared: STAGES stages, attention's ring, and the floats of addProducts. Block: ALL_THREADS. Grid:
+// one block a multiprocessor at most, since blocks wait for each other, and (H / group) · splits at
+// least.
 extern "C" __global__ void __launch_bounds__(ALL_THREADS, 1) attendAndAdd(
     Element *y, const Element *stream, const __grid_constant__ Slabs slabs, int outputs,
     const __grid_constant__ RowAttention a, const __grid_constant__ Addresses keys,

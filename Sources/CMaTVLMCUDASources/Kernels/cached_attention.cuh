@@ -1,11 +1,11 @@
-// Attention of single rows to a cache, keys divided among blocks (split-KV), for the part of a block
-// that split_softmax.cuh is for.
+// Attention of single rows to a cache, keys divided among blocks (split-KV), for the part of a
+// block that split_softmax.cuh is for.
 //
-// Bound by reading the cache once. A key's columns lie in packs of sixteen bytes on neighbouring lanes;
-// keys and values are on their way to shared memory, where every lane finds what it asked for itself,
-// and every warp has a softmax of its own until the end. A block has neighbouring heads of the same
-// keys, one after the other among its warps: memory is read in longer stretches. STEPS steps of a warp
-// are on their way.
+// Bound by reading the cache once. A key's columns lie in packs of sixteen bytes on neighbouring
+// lanes; keys and values are on their way to shared memory, where every lane finds what it asked
+// for itself, and every warp has a softmax of its own until the end. A block has neighbouring heads
+// of the same keys, one after the other among its warps: memory is read in longer stretches. STEPS
+// steps of a warp are on their way.
 
 #define KEY_LOADS 4                                   // loads of keys of one step
 #define KEYS (SIDE_BY_SIDE * KEY_LOADS)               // of a warp's step
@@ -174,9 +174,9 @@ __device__ __forceinline__ NewKey newKeyOf(const NewRows &news, i64 at, const fl
   return {*(const uint4 *)&rotated, loadColumns<HEAD_WIDTH>(news.v + at, start)};
 }
 
-// Begins the kernel, and attends with row firstRow + `row`, heads place · group …, and share `split`
-// of the keys. With new rows (one for each segment) it first rotates them and stores them in the
-// caches. True for the block that had the last share of these heads: they are in the output.
+// Begins the kernel, and attends with row firstRow + `row`, heads place · group …, and share
+// `split` of the keys. With new rows (one for each segment) it first rotates them and stores them
+// in the caches. True for the block that had the last share of these heads: they are in the output.
 // - ring: ATTENTION_RING packs.
 // - isEarly: keys and values may be asked for before the kernel begins.
 // - done: called when all of them have come.

@@ -1,5 +1,5 @@
-// Products of few rows with a block a multiprocessor (row_products.cuh). Compiled for one INPUT_WIDTH,
-// so that a lane asks for all its packs of sixteen bytes without a question in between.
+// Products of few rows with a block a multiprocessor (row_products.cuh). Compiled for one
+// INPUT_WIDTH, so that a lane asks for all its packs without a question in between.
 
 // One of several layers that read the same rows.
 struct Layer {
@@ -24,7 +24,8 @@ __device__ __forceinline__ const Layer &layerOf(const Layers &layers, int &row) 
 
 // y [INPUT_ROWS, O] ← activation(x [INPUT_ROWS, INPUT_WIDTH] weightᵀ + bias) for each layer.
 // - outputs: Σ O.
-// Shared: STAGES stages, then (PIECES · INPUT_ROWS + 1) floats for each row of a block. Block: THREADS.
+// Shared: STAGES stages, then (PIECES · INPUT_ROWS + 1) floats for each row of a block. Block:
+// THREADS.
 extern "C" __global__ void __launch_bounds__(THREADS) linearRows(
     const __grid_constant__ Layers layers, const Element *x, int outputs) {
   extern __shared__ uint4 ring[];

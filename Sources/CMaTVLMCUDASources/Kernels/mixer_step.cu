@@ -15,8 +15,8 @@ struct MixerWeights {
   const float *norm;             // [H·P]
 };
 
-// What the convolution of one channel needs besides the new row. The tail [TAPS − 1, C] moves on by a
-// row.
+// What the convolution of one channel needs besides the new row. The tail [TAPS − 1, C] moves on by
+// a row.
 struct Channel {
   float before[TAPS - 1], weights[TAPS], bias;
 

@@ -1,8 +1,8 @@
 // Products of single rows: bound by reading the weights once, so the weights' way to the processors
-// decides. A row of weights is cut into pieces; a warp takes one piece after the other, and the next
-// STAGES of them are on their way to shared memory meanwhile, where every lane finds what it asked for
-// itself. A block has neighbouring rows and stays until they are done, one block a multiprocessor: what
-// it asks for before the kernel ahead has ended keeps memory busy in between.
+// decides. A row of weights is cut into pieces; a warp takes one piece after the other, and the
+// next STAGES of them are on their way to shared memory meanwhile, where every lane finds what it
+// asked for itself. A block has neighbouring rows and stays until they are done, one block a
+// multiprocessor: what it asks for before the kernel ahead has ended keeps memory busy in between.
 
 #define WARPS 8
 #define THREADS (32 * WARPS)
@@ -13,7 +13,8 @@
 // Rows begin ..< end of `rows`: a block's share.
 struct Share { int begin, end; };
 __device__ __forceinline__ Share shareOf(int rows) {
-  return {(int)((i64)rows * blockIdx.x / gridDim.x), (int)((i64)rows * (blockIdx.x + 1) / gridDim.x)};
+  auto start = [&](i64 block) { return (int)(rows * block / gridDim.x); };
+  return {start(blockIdx.x), start(blockIdx.x + 1)};
 }
 
 // Asks for the first `packs` packs of a piece; the others are zeros.
@@ -77,9 +78,9 @@ struct Slabs {
   int known;  // of so many, from the first on, x is known when the kernel begins
 };
 
-// A block's share of y [O] ← stream [O] + Σ over slabs of x weightᵀ + bias, by THREADS threads. AHEAD
-// pieces are on their way until those of known x are done; then `meet` waits for the other x, and
-// STAGES pieces are.
+// A block's share of y [O] ← stream [O] + Σ over slabs of x weightᵀ + bias, by THREADS threads.
+// AHEAD pieces are on their way until those of known x are done; then `meet` waits for the other x,
+// and STAGES pieces are.
 // - begin: begins the kernel.
 // - ring: STAGES stages, then as many floats as the share has pieces.
 template <int AHEAD, class Begin, class Meet>
@@ -90,7 +91,7 @@ __device__ __forceinline__ void addProducts(
   const Share share = shareOf(outputs);
   const int rows = share.end - share.begin, known = rows * slabs.known, count = rows * slabs.count;
   const int warp = threadIdx.x / 32, packs = INPUT_WIDTH / LANES;
-  // Slab of piece i, and its row: all slabs of known x of a row, and row after row; then the others.
+  // Slab and row of piece i: row after row all slabs of known x, then the others.
   auto slabOf = [&](int i) {
     return i < known ? i % slabs.known : slabs.known + (i - known) % (slabs.count - slabs.known);
   };
@@ -108,8 +109,8 @@ __device__ __forceinline__ void addProducts(
   };
 #pragma unroll
   for (int s = 0; s < AHEAD; s++) ask(warp + s * WARPS, s);
-  // A block has no more rows than threads. What a row has besides products is asked for here and looked
-  // at when the products are done, so that nobody waits for it.
+  // A block has no more rows than threads. What a row has besides products is asked for here and
+  // looked at when the products are done, so that nobody waits for it.
   const int own = share.begin + threadIdx.x;
   float constant = 0;
   if (own < share.end)

@@ -115,7 +115,8 @@ __device__ __forceinline__ void combine(
     const float *found = shares + head * (HEAD_WIDTH + 2) + i % HEAD_WIDTH;
     float kept[SHARES_AT_ONCE];
 #pragma unroll
-    for (int s = 0; s < SHARES_AT_ONCE; s++) kept[s] = s < splits ? __ldcg(found + s * stride) : 0.0f;
+    for (int s = 0; s < SHARES_AT_ONCE; s++)
+      kept[s] = s < splits ? __ldcg(found + s * stride) : 0.0f;
     if (first == 0) {
       if (warp < group)
         weigh(
@@ -126,7 +127,8 @@ __device__ __forceinline__ void combine(
     float sum = 0;
 #pragma unroll
     for (int s = 0; s < SHARES_AT_ONCE; s++) sum += s < splits ? weights[head][s] * kept[s] : 0.0f;
-    for (int s = SHARES_AT_ONCE; s < splits; s++) sum += weights[head][s] * __ldcg(found + s * stride);
+    for (int s = SHARES_AT_ONCE; s < splits; s++)
+      sum += weights[head][s] * __ldcg(found + s * stride);
     if (i < group * HEAD_WIDTH) assign(output[i], sum / totals[head]);
   }
 }
