@@ -112,13 +112,16 @@ public struct HybridDecoder: Layer {
   }
 
   /// The same.
-  /// - Parameter dropout: of what the blocks add to the stream; nil: none.
+  /// - Parameters:
+  ///   - start: the block that x goes into.
+  ///   - dropout: of what the blocks add to the stream; nil: none.
   func callAsFunction(
-    _ x: Tensor, _ layout: SequenceLayout, recompute: Bool, dropout: BlockDropout?
+    _ x: Tensor, _ layout: SequenceLayout, from start: Int = 0, recompute: Bool,
+    dropout: BlockDropout? = nil
   ) -> Tensor {
     finalNorm(
-      blocks.enumerated().reduce(x) { x, next in
-        let (layer, block) = next
+      blocks.indices.dropFirst(start).reduce(x) { x, layer in
+        let block = blocks[layer]
         @Sendable func run(_ x: Tensor) -> Tensor {
           dropout.map { block(x, layout, $0, layer: layer) } ?? block(x, layout)
         }
@@ -130,6 +133,8 @@ public struct HybridDecoder: Layer {
   struct MixerRecord: Sendable {
     let input: Tensor
     let target: Tensor
+    /// The block's output without what the mixer adds to it; of the first recorded block only.
+    let rest: Tensor?
   }
 
   /// What layer-wise losses compare with.
@@ -163,10 +168,25 @@ public struct HybridDecoder: Layer {
         case .heads: heads
         case .branches: mixed + hidden
         }
-      records[index] = MixerRecord(input: n, target: compared)
-      x = x + mixed + hidden
+      let rest = x + hidden
+      records[index] = MixerRecord(
+        input: n, target: compared, rest: records.isEmpty ? rest : nil)
+      x = rest + mixed
     }
     return (finalNorm(x), records)
+  }
+
+  /// Whether both are the same frozen model, parameter for parameter, up to the mixer of `layer`, with
+  /// the MLP beside it.
+  func isShared(with other: HybridDecoder, toMixer layer: Int) -> Bool {
+    func before(_ decoder: HybridDecoder) -> [Parameter] {
+      let block = decoder.blocks[layer]
+      return decoder.embedding.parameters + decoder.blocks[..<layer].flatMap(\.parameters)
+        + block.norm.parameters + block.mlp.parameters
+    }
+    let (own, others) = (before(self), before(other))
+    return own.count == others.count
+      && zip(own, others).allSatisfy { $0 === $1 && !$0.isTrainable }
   }
 
   /// Final rows with the matrix that makes logits of them.

@@ -50,29 +50,37 @@ package struct DistillationTask: TrainingTask {
     var sums = LossSums()
     // The whole student adds to what the layers' distances give.
     let layerExchange = objective.isLayerLocal ? exchange : nil
+    let first = firstMixer(batch, recorded)
+    var firstTotal: Tensor?
     // Local, so that each layer's activations are gone before the next one's come.
     for layer in student.decoder.mambaLayers {
-      let loss = layerLoss(layer, recorded, batch, sequences: sequences)
+      let loss = layerLoss(layer, recorded, batch, first, sequences: sequences)
       sums.layer += loss.sum
-      if objective.layerWeight > 0 { total.add(of: loss.total, handingTo: layerExchange) }
+      guard objective.layerWeight > 0 else { continue }
+      if layer == first?.layer {
+        firstTotal = loss.total
+      } else {
+        total.add(of: loss.total, handingTo: layerExchange)
+      }
     }
     if objective.isLayerLocal { return (total, sums) }
     let loss = logitLoss(
-      batch, recorded, studentRows(batch, recorded, features), sequences: sequences)
+      batch, recorded, studentRows(batch, recorded, features, first), sequences: sequences)
     sums.logits = loss.divergenceSum
     sums.labels = loss.labelSum
-    total.add(of: loss.total, handingTo: exchange)
+    total.add(of: firstTotal.map { loss.total + $0 } ?? loss.total, handingTo: exchange)
     return (total, sums)
   }
 
   package func losses(_ batch: Batch) -> LossSums {
     withoutGradients {
       let (recorded, features) = teach(batch)
+      let first = firstMixer(batch, recorded)
       var sums = LossSums()
       for layer in student.decoder.mambaLayers {
-        sums.layer += layerLoss(layer, recorded, batch, sequences: 1).sum
+        sums.layer += layerLoss(layer, recorded, batch, first, sequences: 1).sum
       }
-      let rows = studentRows(batch, recorded, features)
+      let rows = studentRows(batch, recorded, features, first)
       let loss = logitLoss(batch, recorded, rows, sequences: 1)
       sums.logits = loss.divergenceSum
       sums.labels = loss.labelSum
@@ -107,8 +115,29 @@ package struct DistillationTask: TrainingTask {
     }
   }
 
+  /// What the first replaced mixer makes of rows that are the teacher's and the student's.
+  private struct FirstMixer {
+    let layer: Int
+    let output: Tensor
+  }
+
+  /// Without pictures nothing before the first replaced mixer trains: the student comes to the same
+  /// rows as the teacher there, and the mixer runs once for the layer's distance and for the whole
+  /// student. nil where it does not, or where the losses need other things of it.
+  private func firstMixer(_ batch: Batch, _ recorded: Recorded) -> FirstMixer? {
+    guard !objective.isLayerLocal, objective.layerComparison == .output, batch.pictures.isEmpty,
+      batch.dropout == nil, let layer = student.decoder.mambaLayers.first,
+      student.decoder.isShared(with: teacher.decoder, toMixer: layer),
+      let input = recorded.mixers[layer]?.input
+    else { return nil }
+    let mixer = student.decoder.blocks[layer].mixer
+    @Sendable func run(_ x: Tensor) -> Tensor { mixer(x, recorded.layout) }
+    let output = recompute ? recomputing(input, mixer.parameters, run) : run(input)
+    return FirstMixer(layer: layer, output: output)
+  }
+
   private func layerLoss(
-    _ layer: Int, _ recorded: Recorded, _ batch: Batch, sequences: Int
+    _ layer: Int, _ recorded: Recorded, _ batch: Batch, _ first: FirstMixer?, sequences: Int
   ) -> LayerLoss {
     guard let record = recorded.mixers[layer],
       case .mamba(let mixer) = student.decoder.blocks[layer].mixer
@@ -130,7 +159,7 @@ package struct DistillationTask: TrainingTask {
         sequences: sequences)
     case .heads: output = mixer.mix(mixer.inputProjection(record.input), layout)
     case .output:
-      let mixed = mixer(record.input, layout)
+      let mixed = layer == first?.layer ? first!.output : mixer(record.input, layout)
       output =
         batch.dropout.map { dropout in
           let hidden = student.decoder.blocks[layer].mlp(record.input)
@@ -141,7 +170,13 @@ package struct DistillationTask: TrainingTask {
     return LayerLoss(output, record.target, segments, objective, sequences: sequences)
   }
 
-  private func studentRows(_ batch: Batch, _ recorded: Recorded, _ features: Tensor?) -> Tensor {
+  private func studentRows(
+    _ batch: Batch, _ recorded: Recorded, _ features: Tensor?, _ first: FirstMixer?
+  ) -> Tensor {
+    if let first, let rest = recorded.mixers[first.layer]?.rest {
+      return student.decoder(
+        rest + first.output, recorded.layout, from: first.layer + 1, recompute: recompute)
+    }
     // One tower as a rule; a student that was read from a folder of its own has its own.
     let own =
       student.tower.isShared(with: teacher.tower)
