@@ -20,7 +20,8 @@ struct TileGrid: Sendable {
         tile.columns = (tile.columns + 1) / 2
       }
     }
-    self.tile = (Self.rounded(tile.rows), Self.rounded(tile.columns))
+    // As many tiles of one size: a narrow one at the end has too few sums for a processor to be busy.
+    self.tile = (Self.even(rows, tile.rows), Self.even(columns, tile.columns))
   }
 
   /// Sides are not halved below this.
@@ -30,8 +31,12 @@ struct TileGrid: Sendable {
     (extent + side - 1) / max(1, side)
   }
 
-  /// A multiple of a vector, so that only the last tile ends within one.
-  private static func rounded(_ side: Int) -> Int { max(16, (side + 15) / 16 * 16) }
+  /// A side that cuts an extent into the same number of parts of one size, as far as this goes with a
+  /// multiple of a vector, so that only the last tile ends within one.
+  private static func even(_ extent: Int, _ side: Int) -> Int {
+    let equal = parts(extent, max(1, parts(extent, side)))
+    return max(16, (equal + 15) / 16 * 16)
+  }
 
   var count: Int { Self.parts(rows, tile.rows) * Self.parts(columns, tile.columns) }
 
