@@ -8,6 +8,11 @@ enum weight_type { WEIGHT_FLOAT, WEIGHT_BF16, WEIGHT_F16 };
 #define TILE_ROWS (LANES == 16 ? 4 : 2)
 #define TILE_OUTPUTS 4
 
+// Weights of 16 bits.
+INLINE vf weight_unpack(vh bits, const enum weight_type type) {
+  return type == WEIGHT_BF16 ? vf_from_bf16(bits) : vf_from_f16(bits);
+}
+
 INLINE vf weight_load(const void *weight, int64_t at, const enum weight_type type) {
   switch (type) {
   case WEIGHT_FLOAT: return vf_load((const float *)weight + at);

@@ -115,10 +115,7 @@ static void panel_product(ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, struct left
       rows[i + (s)] = __builtin_shufflevector(upper, lower, EACH_LANE(LOWER_LANE, s));            \
     }
 
-INLINE void transpose_block(const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride,
-                            float scale) {
-  vf rows[LANES];
-  EACH_ROW(i) rows[i] = vf_load(x + i * x_stride) * scale;
+INLINE void transpose_registers(vf rows[LANES]) {
   SWAP_QUARTERS(rows, 1)
   SWAP_QUARTERS(rows, 2)
 #if LANES >= 8
@@ -127,6 +124,13 @@ INLINE void transpose_block(const float *x, ptrdiff_t x_stride, float *y, ptrdif
 #if LANES >= 16
   SWAP_QUARTERS(rows, 8)
 #endif
+}
+
+INLINE void transpose_block(const float *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride,
+                            float scale) {
+  vf rows[LANES];
+  EACH_ROW(i) rows[i] = vf_load(x + i * x_stride) * scale;
+  transpose_registers(rows);
   EACH_ROW(i) vf_store(y + i * y_stride, rows[i]);
 }
 

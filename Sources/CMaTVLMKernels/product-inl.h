@@ -12,6 +12,31 @@ struct product_pieces {
   float *spill;     // [LANES, STRIP_COLUMNS]
 };
 
+// y [2 · LANES, LANES] = xᵀ, x [LANES, 2 · LANES] of 16 bits each: neighbours change places as one float
+// would, and are unpacked where they have arrived.
+INLINE void transpose_halves(const uint16_t *x, ptrdiff_t x_stride, float *y, ptrdiff_t y_stride,
+                             const enum weight_type type) {
+  vf rows[LANES];
+  EACH_ROW(i) memcpy(&rows[i], x + i * x_stride, sizeof rows[i]);
+  transpose_registers(rows);
+  EACH_ROW(i) {
+    const vi pair = vf_bits(rows[i]), high = logical_shift_right(pair, 16);
+    vf_store(y + 2 * i * y_stride, weight_unpack(vh_from_bits(pair), type));
+    vf_store(y + (2 * i + 1) * y_stride, weight_unpack(vh_from_bits(high), type));
+  }
+}
+
+// Rows of 16-bit weights that fill no whole block: unpacked first, then turned.
+INLINE void copy_end(const struct matvlm_product *p, ptrdiff_t from, ptrdiff_t rows, ptrdiff_t depth,
+                     float *strip, ptrdiff_t width, float *unpacked, const enum weight_type type) {
+  for (ptrdiff_t r = 0; r < rows; r++)
+    for (ptrdiff_t k = 0; k < depth; k += LANES)
+      vf_store_some(unpacked + r * depth + k,
+                    weight_load_some(p->right, from + r * p->right_column + k, depth - k, type),
+                    depth - k);
+  panel_transpose_padded(unpacked, rows, depth, depth, strip, width, 1);
+}
+
 // Columns `column`… of the right factor; zeros where the last vector has no column.
 INLINE void copy_right(const struct matvlm_product *p, ptrdiff_t first, ptrdiff_t depth,
                        ptrdiff_t column, ptrdiff_t columns, const struct product_pieces *pieces,
@@ -27,17 +52,17 @@ INLINE void copy_right(const struct matvlm_product *p, ptrdiff_t first, ptrdiff_
   }
   for (ptrdiff_t j = 0; j < columns; j += LANES) {
     const ptrdiff_t rows = MIN(LANES, columns - j), from = at + j * p->right_column;
-    const float *floats = (const float *)p->right + from;
-    if (type != WEIGHT_FLOAT) {
-      for (ptrdiff_t r = 0; r < rows; r++)
-        for (ptrdiff_t k = 0; k < depth; k += LANES)
-          vf_store_some(pieces->unpacked + r * depth + k,
-                        weight_load_some(p->right, from + r * p->right_column + k, depth - k, type),
-                        depth - k);
-      floats = pieces->unpacked;
-    }
-    panel_transpose_padded(floats, rows, depth, type == WEIGHT_FLOAT ? p->right_column : depth,
-                           pieces->strip + j, width, 1);
+    float *strip = pieces->strip + j;
+    ptrdiff_t k = 0;
+    if (type != WEIGHT_FLOAT && rows == LANES)
+      for (; k + 2 * LANES <= depth; k += 2 * LANES)
+        transpose_halves((const uint16_t *)p->right + from + k, p->right_column, strip + k * width,
+                         width, type);
+    if (type == WEIGHT_FLOAT)
+      panel_transpose_padded((const float *)p->right + from, rows, depth, p->right_column, strip,
+                             width, 1);
+    else if (k < depth)
+      copy_end(p, from + k, rows, depth - k, strip + k * width, width, pieces->unpacked, type);
   }
 }
 
