@@ -27,28 +27,29 @@ extension CPUBackend {
     let tiles = TileGrid(y.count, y.width, most: Self.tile)
     return ProductWork(items: tiles.count, y: y) { [self] item in
       let tile = tiles[item]
-      if let stream { add(biases, to: stream, tile, into: y) }
       for (index, term) in terms.enumerated() {
         var product = matvlm_product(tile.rows, tile.columns, of: y)
-        if index > 0 || stream != nil {
+        if index > 0 {
           (product.start, product.start_row) = (UnsafePointer(product.y), y.width)
+        } else if let stream {
+          let first = stream.row(tile.rows.lowerBound) + tile.columns.lowerBound
+          (product.start, product.start_row) = (UnsafePointer(first), stream.width)
         } else {
           product.start = biases.first.map { UnsafePointer($0.floats + tile.columns.lowerBound) }
         }
         multiply(term, tile, &product)
       }
+      if stream != nil { add(biases, tile, to: y) }
       return tile
     }
   }
 
   private func add(
-    _ biases: [Tensor], to stream: FloatRows, _ tile: (rows: Range<Int>, columns: Range<Int>),
-    into y: FloatRows
+    _ biases: [Tensor], _ tile: (rows: Range<Int>, columns: Range<Int>), to y: FloatRows
   ) {
     let (first, count) = (tile.columns.lowerBound, tile.columns.count)
     for row in tile.rows {
       let part = y.row(row) + first
-      part.update(from: stream.row(row) + first, count: count)
       for bias in biases {
         kernels.elementwise.add(part, bias.floats + first, part, Int64(count))
       }
