@@ -68,7 +68,7 @@ extension CPUBackend {
   ///   - bytes: of an output's weights.
   ///   - least: bytes of a short piece.
   static func piece(of outputs: Int, bytes: Int, rows: Int, least: Int) -> Int {
-    let longest = rows == 1 ? min(1 << 20, outputs * bytes / 16) : 0
+    let longest = rows == 1 ? min(1 << 21, outputs * bytes / 8) : 0
     return max(least, longest) / max(1, bytes)
   }
 
