@@ -43,7 +43,8 @@ public struct DistillationBenchmark: Sendable {
     let layers = Array(stride(from: 0, to: sizes.layers, by: every))
     let student = try teacher.student(replacing: layers, .paper, seed: 2)
     task = DistillationTask(
-      teacher: teacher, student: student, DistillationObjective(), recompute: false)
+      teacher: teacher, student: student, DistillationObjective(), recompute: false,
+      hasPictures: false)
     var generator = RandomGenerator(seed: 3)
     let ids = (0..<sequences).map { _ in
       (0..<length).map { _ in Int(generator.next() % UInt64(sizes.vocabulary)) }

@@ -9,28 +9,37 @@ package struct DistillationTask: TrainingTask {
   package let objective: DistillationObjective
   let recompute: Bool
   package let trained: [Parameter]
+  /// Whether batches that are learned from may have pictures.
+  private let hasPictures: Bool
   private let features: PictureFeatures
 
   /// The paper's: mixers and connector train, as far as the losses reach them.
   ///
-  /// - Parameter visionCache: where features of pictures are kept; nil: nowhere.
+  /// - Parameters:
+  ///   - hasPictures: whether batches may have some; without them nothing reaches the connector.
+  ///   - visionCache: where features of pictures are kept; nil: nowhere.
   package init(
     teacher: VisionLanguageModel, student: VisionLanguageModel, _ objective: DistillationObjective,
-    recompute: Bool, visionCache: VisionCache? = nil
+    recompute: Bool, hasPictures: Bool = true, visionCache: VisionCache? = nil
   ) {
-    let reached = objective.reached(in: student)
+    let connector = hasPictures ? [] : student.connector.parameters
+    let reached = objective.reached(in: student).filter { own in
+      !connector.contains { $0 === own }
+    }
     let trained = student.distilledParameters.filter { own in reached.contains { $0 === own } }
     for parameter in trained { parameter.isTrainable = true }
     self.init(
       teacher: teacher, student: student, objective, recompute: recompute,
-      visionCache: visionCache, training: trained)
+      hasPictures: hasPictures, visionCache: visionCache, training: trained)
   }
 
   /// - Parameter trained: what is to be trainable when gradients are asked for.
   init(
     teacher: VisionLanguageModel, student: VisionLanguageModel, _ objective: DistillationObjective,
-    recompute: Bool, visionCache: VisionCache? = nil, training trained: [Parameter]
+    recompute: Bool, hasPictures: Bool = true, visionCache: VisionCache? = nil,
+    training trained: [Parameter]
   ) {
+    self.hasPictures = hasPictures
     features = PictureFeatures(visionCache)
     (self.teacher, self.student, self.objective) = (teacher, student, objective)
     (self.recompute, self.trained) = (recompute, trained)
@@ -121,12 +130,14 @@ package struct DistillationTask: TrainingTask {
     let output: Tensor
   }
 
-  /// Without pictures nothing before the first replaced mixer trains: the student comes to the same
-  /// rows as the teacher there, and the mixer runs once for the layer's distance and for the whole
-  /// student. nil where it does not, or where the losses need other things of it.
+  /// In a run without pictures nothing before the first replaced mixer trains: the student comes to
+  /// the same rows as the teacher there, and the mixer runs once for the layer's distance and for the
+  /// whole student. nil where it does not, or where the losses need other things of it. A batch that
+  /// happens to have no picture does not count, or ranks and rounds that divide samples otherwise
+  /// would come to other last digits.
   private func firstMixer(_ batch: Batch, _ recorded: Recorded) -> FirstMixer? {
-    guard !objective.isLayerLocal, objective.layerComparison == .output, batch.pictures.isEmpty,
-      batch.dropout == nil, let layer = student.decoder.mambaLayers.first,
+    guard !objective.isLayerLocal, objective.layerComparison == .output, batch.dropout == nil,
+      !hasPictures, batch.pictures.isEmpty, let layer = student.decoder.mambaLayers.first,
       student.decoder.isShared(with: teacher.decoder, toMixer: layer),
       let input = recorded.mixers[layer]?.input
     else { return nil }

@@ -59,6 +59,10 @@ public struct LLaVADataset: TrainingData {
     return "\(checksum), sizes of pictures " + String(format: "%08x", sizes.value)
   }
 
+  public var hasPictures: Bool {
+    entries.contains { (try? $0.content.get().image).flatMap { $0 } != nil }
+  }
+
   public func sample(_ index: Int) throws -> TrainingSample {
     let id = entries[index].id ?? "number \(index)"
     do {

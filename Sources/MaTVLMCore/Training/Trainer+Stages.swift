@@ -22,7 +22,8 @@ extension Trainer {
       defer { start += stage.steps }
       let task = DistillationTask(
         teacher: teacher, student: student, stage.objective, recompute: configuration.recompute,
-        visionCache: visionCache, training: try stage.trained(in: student))
+        hasPictures: data.hasPictures, visionCache: visionCache,
+        training: try stage.trained(in: student))
       return StageOfRun(
         declared: stage, task: task, configuration: run, start: start,
         rows: try stage.trainedRows(in: student))

@@ -38,7 +38,7 @@ public struct Trainer: Sendable {
     self.init(
       DistillationTask(
         teacher: teacher, student: student, objective, recompute: configuration.recompute,
-        visionCache: visionCache),
+        hasPictures: data.hasPictures, visionCache: visionCache),
       configuration, data: data, heldOut: heldOut)
   }
 

@@ -8,8 +8,16 @@ public protocol TrainingData: Sendable {
   /// What tells these samples from others: a run goes on only with the data that it began with.
   var identity: String { get }
 
+  /// Whether a sample may have a picture; true unless said otherwise. Without pictures nothing reaches
+  /// the connector, so that it does not train and distilling is faster.
+  var hasPictures: Bool { get }
+
   /// - Throws: ``SampleError`` when the sample cannot be used.
   func sample(_ index: Int) throws -> TrainingSample
+}
+
+extension TrainingData {
+  public var hasPictures: Bool { true }
 }
 
 /// One conversation, about a picture or not.

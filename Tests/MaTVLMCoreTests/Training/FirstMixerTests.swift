@@ -17,12 +17,13 @@ struct FirstMixerTests {
     init(
       _ student: VisionLanguageModel, by teacher: VisionLanguageModel,
       _ samples: [GoldenCases.Sample],
-      recompute: Bool = false
+      recompute: Bool = false, hasPictures: Bool = false
     ) throws {
       var objective = DistillationObjective()
       objective.labelWeight = 1
       let task = DistillationTask(
-        teacher: teacher, student: student, objective, recompute: recompute)
+        teacher: teacher, student: student, objective, recompute: recompute,
+        hasPictures: hasPictures)
       let batch = try GoldenModels.batch(samples, for: student)
       let (gradients, sums) = task.lossGradients(batch, sequences: samples.count)
       self.sums = sums
@@ -54,6 +55,10 @@ struct FirstMixerTests {
         mismatch(shared.gradients[name] ?? [], gradient, relativeL2: 3e-5) == nil, "\(name)")
     }
     #expect(try Taught(student, by: teacher, texts, recompute: true) == shared)
+    // Where other batches have pictures, one without them is like any other.
+    #expect(
+      try Taught(student, by: teacher, texts, hasPictures: true)
+        == Taught(student, by: other, texts, hasPictures: true))
   }
 
   @Test("Then an update takes fewer operations")
@@ -66,7 +71,8 @@ struct FirstMixerTests {
       let student = try teacher.student(replacing: [1, 3], .paper, seed: 1)
       let other = isShared ? teacher : try GoldenModels.load("teacher", on: device)
       let task = DistillationTask(
-        teacher: other, student: student, DistillationObjective(), recompute: false)
+        teacher: other, student: student, DistillationObjective(), recompute: false,
+        hasPictures: false)
       _ = backend.takeOperations()
       _ = task.lossGradients(try GoldenModels.batch(texts, for: student), sequences: 1)
       return backend.takeOperations().operations
