@@ -32,7 +32,8 @@ struct RanksCommandTests {
     _ = try workplace.run(options("whole")).requireSuccess()
     let command = try RankedCommand(ranks, options("student"), in: workplace)
     #expect(command.wait() == 0, "\(command.errors)")
-    #expect(try distance("student", "whole", in: workplace) < 1e-6)
+    let distance = try distance("student", "whole", in: workplace)
+    #expect(distance < 1e-6, "\(distance)")
     let lines = try workplace.text("student/log.jsonl").split(separator: "\n")
     #expect(lines.count == 21, "one rank writes")
     #expect(try workplace.content.filter { $0.hasPrefix(".") } == [])
@@ -47,7 +48,8 @@ struct RanksCommandTests {
     _ = try workplace.run(options("whole") + seeding).requireSuccess()
     let command = try RankedCommand(2, options("student") + seeding, in: workplace)
     #expect(command.wait() == 0, "\(command.errors)")
-    #expect(try distance("student", "whole", in: workplace) < 1e-6)
+    let distance = try distance("student", "whole", in: workplace)
+    #expect(distance < 1e-6, "\(distance)")
     #expect(command.errors.matches(of: /calibrating/).count == 1)
   }
 
