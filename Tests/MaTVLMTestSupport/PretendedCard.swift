@@ -42,15 +42,16 @@ package struct PretendedCard {
   ///   - driver: the CUDA version that the driver has, as a number: 12020 is 12.2.
   ///   - compiler: the major version of NVRTC.
   ///   - memory: bytes of the card.
+  ///   - compiling: seconds that a file of kernels takes.
   ///   - libraries: those that are there.
   package init(
-    driver: Int = 12990, compiler: Int = 12, memory: Int = 1 << 30, failing failure: Failure? = nil,
-    libraries: [Library] = Library.allCases
+    driver: Int = 12990, compiler: Int = 12, memory: Int = 1 << 30, compiling: Double = 0,
+    failing failure: Failure? = nil, libraries: [Library] = Library.allCases
   ) throws {
     folder = try TemporaryFolder()
     let constants: [(String, String)] = [
       ("DRIVER_VERSION", "\(driver)"), ("COMPILER_MAJOR", "\(compiler)"),
-      ("MEMORY", "\(memory)ull"),
+      ("MEMORY", "\(memory)ull"), ("COMPILING", "\(Int(compiling * 1e6))"),
       ("FAILING_CALL", "\"\(failure?.call ?? "")\""), ("FAILING_AFTER", "\(failure?.calls ?? 0)"),
       ("FAILING_CODE", "\(failure?.code ?? 0)"), ("QUEUED", "\"\(folder["queued"].path)\""),
     ]

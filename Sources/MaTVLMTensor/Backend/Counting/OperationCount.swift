@@ -64,7 +64,8 @@ extension OperationCount {
   /// Seconds of one use on a device, by doing it.
   ///
   /// Small operations are repeated, since a clock and a card's queue have their own costs; the first
-  /// time is not counted if there is another.
+  /// time is not counted if there is another. On a card, which may have to compile a kernel, there
+  /// always is.
   package func seconds(on device: Device, _ zeros: inout ProbeInputs) -> Double {
     let tensors = zeros.tensors(of: inputs, on: device)
     let clock = ContinuousClock()
@@ -76,8 +77,9 @@ extension OperationCount {
       return (clock.now - start) / .seconds(1) / Double(times)
     }
     let first = run(1)
-    guard first < Self.longEnough else { return first / share }
-    let times = max(1, min(64, Int(Self.longEnough / 2 / max(first, 1e-7))))
+    let once = device == .cpu ? first : run(1)
+    guard once < Self.longEnough else { return once / share }
+    let times = max(1, min(64, Int(Self.longEnough / 2 / max(once, 1e-7))))
     return min(run(times), run(times)) / share
   }
 
