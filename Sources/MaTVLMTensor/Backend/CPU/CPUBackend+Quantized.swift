@@ -122,7 +122,7 @@ extension CPUBackend {
     let panelBytes = matrix.layout.codesShape.width
     let step = max(
       2,
-      Self.piece(of: matrix.layout.panels, bytes: panelBytes, rows: x.count, least: 1 << 18) / 2 * 2
+      piece(of: matrix.layout.panels, bytes: panelBytes, rows: x.count, least: 1 << 18) / 2 * 2
     )
     let pieces = (matrix.layout.panels + step - 1) / step
     let blocks = (x.count + Self.rowBlock - 1) / Self.rowBlock

@@ -67,8 +67,8 @@ extension CPUBackend {
   /// - Parameters:
   ///   - bytes: of an output's weights.
   ///   - least: bytes of a short piece.
-  static func piece(of outputs: Int, bytes: Int, rows: Int, least: Int) -> Int {
-    let longest = rows == 1 ? min(1 << 21, outputs * bytes / 8) : 0
+  func piece(of outputs: Int, bytes: Int, rows: Int, least: Int) -> Int {
+    let longest = rows == 1 ? min(1 << 21, outputs * bytes / (4 * threads)) : 0
     return max(least, longest) / max(1, bytes)
   }
 
@@ -78,7 +78,7 @@ extension CPUBackend {
     let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
     let bytes = max(1, inputs * weight.dtype.byteCount)
     let grain = max(
-      4, Self.piece(of: outputs, bytes: bytes, rows: x.count, least: 1 << 17) / 4 * 4)
+      4, piece(of: outputs, bytes: bytes, rows: x.count, least: 1 << 17) / 4 * 4)
     return ProductWork(items: (outputs + grain - 1) / grain, y: y) { [self] item in
       let range = item * grain..<min(outputs, (item + 1) * grain)
       let (first, count) = (range.lowerBound * inputs, Int64(range.count))
