@@ -63,7 +63,7 @@ extension CUDABackend {
 
   /// One block a multiprocessor, or fewer for fewer outputs.
   func rowProducts(outputs: Int, floatsEach: Int) -> RowProducts {
-    let blocks = min(outputs, device.multiprocessors)
+    let blocks = max(1, min(outputs, device.multiprocessors))
     let floats = (outputs + blocks - 1) / blocks * floatsEach
     let room = device.mostSharedBytes - 4 * floats
     return RowProducts(
