@@ -6,16 +6,19 @@ extension CUDABackend {
     to stream: Tensor, _ attention: AppendingAttention, _ output: Projection,
     beside terms: [LinearTerm]
   ) -> Tensor {
+    guard stream.shape.rows == 1, attention.segments.lengths == [1] else {
+      return addAttentionByParts(to: stream, attention, output, beside: terms)
+    }
     check(attention)
     let attended = empty(attention.rows.query.shape, attention.rows.query.dtype)
     // Products whose rows are known come first.
-    let terms = terms + [LinearTerm(attended, output)]
-    guard let work = AttendAndAdd(self, stream, attention, terms) else {
-      return addAttentionByParts(to: stream, attention, output, beside: terms.dropLast())
+    let all = terms + [LinearTerm(attended, output)]
+    guard let work = AttendAndAdd(self, stream, attention, all) else {
+      return addAttentionByParts(to: stream, attention, output, beside: terms)
     }
-    for term in terms { check("addAttention", term.x, term.projection) }
+    for term in all { check("addAttention", term.x, term.projection) }
     let y = empty(stream.shape, stream.dtype)
-    launch(work, stream, attention, terms, attended: attended, into: y)
+    launch(work, stream, attention, all, attended: attended, into: y)
     return y
   }
 
@@ -59,22 +62,23 @@ private struct AttendAndAdd {
 
   /// `STAGES` of row_products.cuh: not more, because attention's own reading has to pass by.
   static let stages = 2
-  static let steps = 3
-  static let attentionWarps = 8
+  /// `STEPS` and `ATTENTION_WARPS` of cached_attention.cuh.
+  static let (steps, attentionWarps) = (3, 8)
 
-  /// - Parameter terms: the last one has attention's output as its rows.
+  /// - Parameters:
+  ///   - stream: one row.
+  ///   - terms: the last one has attention's output as its rows.
   init?(
     _ backend: CUDABackend, _ stream: Tensor, _ attention: AppendingAttention,
     _ terms: [LinearTerm]
   ) {
     let (geometry, type) = (attention.geometry, stream.dtype)
     let blocks = backend.device.multiprocessors
-    let isOneRow = stream.shape.rows == 1 && attention.segments.lengths == [1]
     let isPlain = terms.allSatisfy { $0.projection.weight.dtype.quantization == nil }
     let isWhole =
       geometry.headWidth * type.byteCount % 16 == 0
       && geometry.headWidth * type.byteCount <= 32 * 16
-    guard isOneRow, isPlain, isWhole, stream.shape.width >= blocks,
+    guard isPlain, isWhole, stream.shape.width >= blocks,
       backend.fitsThreads(outputs: stream.shape.width), let slabs = Slab.cut(terms)
     else { return nil }
     shares = Self.shares(of: attention.keys[0].shape.rows, heads: geometry.heads, blocks: blocks)

@@ -104,7 +104,7 @@ struct RowProducts {
   var sharedBytes: Int { stages * Self.stageBytes + 4 * floats }
 }
 
-/// Some columns of one of several products that add up: the work of one warp of `addLinear`.
+/// Some columns of one of several products that add up: a piece of every row of its weights.
 struct Slab {
   /// Which product.
   let term: Int

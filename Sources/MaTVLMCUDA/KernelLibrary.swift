@@ -54,6 +54,7 @@ package struct KernelSource: Hashable, Sendable {
   var stages = 0
   /// Steps of keys that are: `STEPS` of cached_attention.cuh.
   var steps = 0
+  /// Warps of a block that attend: `ATTENTION_WARPS` of split_softmax.cuh.
   var attentionWarps = 0
   var codeBits = 0
   var group = 0

@@ -7,9 +7,9 @@
 // of the same keys, one after the other among its warps: memory is read in longer stretches. STEPS
 // steps of a warp are on their way.
 
-#define KEY_LOADS 4                                   // loads of keys of one step
-#define KEYS (SIDE_BY_SIDE * KEY_LOADS)               // of a warp's step
-#define STEP (64 * KEY_LOADS)                         // packs of keys and values
+#define KEY_LOADS 4                                      // loads of keys of one step
+#define KEYS (SIDE_BY_SIDE * KEY_LOADS)                  // of a warp's step
+#define STEP (64 * KEY_LOADS)                            // packs of keys and values
 #define ATTENTION_RING (ATTENTION_WARPS * STEPS * STEP)  // packs
 #define LOG2E 1.4426950408889634f
 
@@ -131,6 +131,7 @@ __device__ __forceinline__ void attend(
   }
 }
 
+// Rows that attend to their caches, which lie elsewhere.
 struct RowAttention {
   Element *output;    // [T, H·P]
   float *partial;     // [rows, H / group, splits, group, P + 2]: see `combine`
