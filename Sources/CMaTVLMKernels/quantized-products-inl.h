@@ -123,14 +123,72 @@ INLINE void quantized_rows(struct quantized_tile t, int64_t rows, const int pane
 #undef TILE_OF
 }
 
+// The sums of one row with one panel, for a group.
+INLINE void group_sums(const uint8_t *codes, const int8_t *quads, vi start, vi sum[PANEL_VECTORS],
+                       const int64_t group, const int bits) {
+  // With VNNI the high halves stay where they are, and only their sum is divided by 16: elsewhere pairs
+  // of such products do not fit into 16 bits.
+  const int divides = bits == 4 && LANES == 16;
+  vi high[PANEL_VECTORS];
+  FOR_TILE(v, PANEL_VECTORS) sum[v] = start, high[v] = (vi)(0);
+  _Pragma("clang loop unroll_count(8)")
+  for (int64_t k = 0; k < group; k += 32 / bits, codes += 4 * MATVLM_PANEL)
+    FOR_TILE(v, PANEL_VECTORS) {
+      const vc c = load_codes(codes + v * 4 * LANES);
+      if (bits == 8) {
+        sum[v] = dot4(sum[v], LANES == 16 ? c : c ^ 128, load_quad(quads + k));
+        continue;
+      }
+      const vi next = load_quad(quads + k + 4);
+      sum[v] = dot4(sum[v], c & 15, load_quad(quads + k));
+      if (divides) high[v] = dot4(high[v], c & 240, next);
+      else sum[v] = dot4(sum[v], (vc)((vi)c >> 4) & 15, next);
+    }
+  if (divides) FOR_TILE(v, PANEL_VECTORS) sum[v] += high[v] >> 4;
+}
+
+// One row and one panel. Such products wait for memory, and a processor has room for some dozens of
+// operations that wait: the fewer follow each load, the more of memory is asked for at a time.
+INLINE void quantized_row(const struct quantized_tile *t, const int64_t group, const int bits) {
+  const int64_t bytes = group * bits / 8 * MATVLM_PANEL;
+  const uint8_t *codes = t->weight->codes + t->panel * t->groups * bytes;
+  const uint16_t *scales = t->weight->scales + t->panel * t->groups * MATVLM_PANEL;
+  const int64_t output = t->panel * MATVLM_PANEL, left = t->weight->outputs - output;
+  vf total[PANEL_VECTORS];
+  FOR_TILE(v, PANEL_VECTORS)
+    total[v] = t->bias ? vf_load_some(t->bias + output + v * LANES, left - v * LANES) : vf_set(0);
+  for (int64_t g = 0; g < t->groups; g++, codes += bytes, scales += MATVLM_PANEL) {
+    vi sum[PANEL_VECTORS];
+    group_sums(codes, t->x->codes + g * group, (vi)t->x->corrections[g], sum, group, bits);
+    const vf own = vf_set(t->x->scales[g]);
+    FOR_TILE(v, PANEL_VECTORS)
+      total[v] += __builtin_convertvector(sum[v], vf) *
+                  (vf_from_bf16(vh_load(scales + v * LANES)) * own);
+  }
+  FOR_TILE(v, PANEL_VECTORS) vf_store_some(t->y + v * LANES, total[v], left - v * LANES);
+}
+
 INLINE void quantized_panels(const struct matvlm_rounded_rows *x, int64_t rows,
                              const struct matvlm_quantized_matrix *weight, int64_t first_panel,
                              int64_t panels, const float *bias, float *y, int64_t y_stride,
                              const int bits) {
   const int64_t groups = (weight->inputs + weight->group - 1) / weight->group;
   const int64_t depth = rows <= QUANTIZED_ROWS ? groups : QUANTIZED_DEPTH / weight->group;
+  if (rows == 1) {
+    for (int64_t p = 0; p < panels; p++) {
+      const struct quantized_tile tile = {x, weight, 0, first_panel + p, 0, groups, groups, bias,
+                                          y + p * MATVLM_PANEL, y_stride};
+      switch (weight->group) {
+      case 32: quantized_row(&tile, 32, bits); break;
+      case 64: quantized_row(&tile, 64, bits); break;
+      case 128: quantized_row(&tile, 128, bits); break;
+      case 256: quantized_row(&tile, 256, bits); break;
+      }
+    }
+    return;
+  }
   for (int64_t p = 0; p < panels;) {
-    const int64_t width = rows > 1 && p + QUANTIZED_PANELS <= panels ? QUANTIZED_PANELS : 1;
+    const int64_t width = p + QUANTIZED_PANELS <= panels ? QUANTIZED_PANELS : 1;
     for (int64_t first = 0; first < groups; first += depth) {
       const struct quantized_tile tile = {
           x, weight, 0, first_panel + p, first, MIN(groups, first + depth), groups, bias,
