@@ -6,6 +6,7 @@ extern const struct matvlm_kernels matvlm_generic_kernels;
 #if defined(__x86_64__)
 extern const struct matvlm_kernels matvlm_avx2_kernels;
 extern const struct matvlm_kernels matvlm_avx512_kernels;
+extern const struct matvlm_kernels matvlm_avx512_bf16_kernels;
 #endif
 
 const struct matvlm_kernels *matvlm_kernels_for(enum matvlm_instruction_set set) {
@@ -23,6 +24,10 @@ const struct matvlm_kernels *matvlm_kernels_for(enum matvlm_instruction_set set)
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512vnni"))
       return &matvlm_avx512_kernels;
+    return NULL;
+  case MATVLM_AVX512_BF16:
+    if (matvlm_kernels_for(MATVLM_AVX512) && __builtin_cpu_supports("avx512bf16"))
+      return &matvlm_avx512_bf16_kernels;
     return NULL;
 #endif
   default:

@@ -24,9 +24,24 @@ struct product_start {
   ptrdiff_t row;
 };
 
+// What lies in the places of a product's factors.
+enum factors {
+  FLOAT_FACTORS,
+  BF16_FACTORS,  // pairs of bfloat16 in the place of a float, neighbours in depth
+};
+
+INLINE vf multiply_add(vf sum, vf left, vf right, const enum factors factors) {
+#ifdef MULTIPLIES_BF16
+  if (factors == BF16_FACTORS)
+    return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)left, (__m512bh)right);
+#endif
+  return sum + left * right;
+}
+
 INLINE void multiply_block(const int rows, const int vectors, ptrdiff_t depth,
                            struct left_factor a, const float *b, ptrdiff_t b_stride,
-                           struct product_start start, float *c, ptrdiff_t c_stride) {
+                           struct product_start start, float *c, ptrdiff_t c_stride,
+                           const enum factors factors) {
   vf sum[PRODUCT_ROWS][PRODUCT_VECTORS];
   for (int i = 0; i < rows; i++)
     for (int j = 0; j < vectors; j++)
@@ -36,7 +51,7 @@ INLINE void multiply_block(const int rows, const int vectors, ptrdiff_t depth,
     for (int j = 0; j < vectors; j++) right[j] = vf_load(b + k * b_stride + j * LANES);
     for (int i = 0; i < rows; i++) {
       vf left = vf_set(a.p[i * a.row + k * a.column]);
-      for (int j = 0; j < vectors; j++) sum[i][j] += left * right[j];
+      for (int j = 0; j < vectors; j++) sum[i][j] = multiply_add(sum[i][j], left, right[j], factors);
     }
   }
   for (int i = 0; i < rows; i++)
@@ -45,32 +60,33 @@ INLINE void multiply_block(const int rows, const int vectors, ptrdiff_t depth,
 
 INLINE void multiply_strip(const int rows, int vectors, ptrdiff_t depth, struct left_factor a,
                            const float *b, ptrdiff_t b_stride, struct product_start start, float *c,
-                           ptrdiff_t c_stride) {
+                           ptrdiff_t c_stride, const enum factors factors) {
+#define BLOCK(VECTORS)                                                                            \
+  case VECTORS: multiply_block(rows, VECTORS, depth, a, b, b_stride, start, c, c_stride, factors); break
   switch (vectors) {
-  case 1: multiply_block(rows, 1, depth, a, b, b_stride, start, c, c_stride); break;
-  case 2: multiply_block(rows, 2, depth, a, b, b_stride, start, c, c_stride); break;
+    BLOCK(1);
+    BLOCK(2);
 #if LANES >= 8
-  case 3: multiply_block(rows, 3, depth, a, b, b_stride, start, c, c_stride); break;
+    BLOCK(3);
 #endif
 #if LANES >= 16
-  case 4: multiply_block(rows, 4, depth, a, b, b_stride, start, c, c_stride); break;
-  case 5: multiply_block(rows, 5, depth, a, b, b_stride, start, c, c_stride); break;
+    BLOCK(4);
+    BLOCK(5);
 #endif
   }
+#undef BLOCK
 }
 
-// c [m, n] = start [m, n] + a [m, depth] b [depth, n]. Rows of start and b are read, and rows of c
-// written, up to padded(n) columns; what the padding holds stays in the padding.
-static void panel_product_from(struct product_start start, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth,
-                               struct left_factor a, const float *b, ptrdiff_t b_stride, float *c,
-                               ptrdiff_t c_stride) {
+INLINE void panel_product_of(const enum factors factors, struct product_start start, ptrdiff_t m,
+                             ptrdiff_t n, ptrdiff_t depth, struct left_factor a, const float *b,
+                             ptrdiff_t b_stride, float *c, ptrdiff_t c_stride) {
   const ptrdiff_t vectors = padded(n) / LANES;
   const ptrdiff_t blocks = (vectors + PRODUCT_VECTORS - 1) / PRODUCT_VECTORS;
 #define STRIP(ROWS)                                                                               \
   multiply_strip(ROWS, width, depth, (struct left_factor){a.p + i * a.row, a.row, a.column},      \
                  b + column, b_stride,                                                            \
                  (struct product_start){start.p ? start.p + i * start.row + column : 0, start.row}, \
-                 c + i * c_stride + column, c_stride)
+                 c + i * c_stride + column, c_stride, factors)
   for (ptrdiff_t block = 0; block < blocks; block++) {
     const ptrdiff_t first = block * vectors / blocks, column = first * LANES;
     const int width = (int)((block + 1) * vectors / blocks - first);
@@ -85,6 +101,14 @@ static void panel_product_from(struct product_start start, ptrdiff_t m, ptrdiff_
 #undef STRIP
 }
 
+// c [m, n] = start [m, n] + a [m, depth] b [depth, n]. Rows of start and b are read, and rows of c
+// written, up to padded(n) columns; what the padding holds stays in the padding.
+static void panel_product_from(struct product_start start, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth,
+                               struct left_factor a, const float *b, ptrdiff_t b_stride, float *c,
+                               ptrdiff_t c_stride) {
+  panel_product_of(FLOAT_FACTORS, start, m, n, depth, a, b, b_stride, c, c_stride);
+}
+
 // The same from zeros, or from c where `add`.
 static void panel_product(ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, struct left_factor a,
                           const float *b, ptrdiff_t b_stride, float *c, ptrdiff_t c_stride,
@@ -92,6 +116,15 @@ static void panel_product(ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth, struct left
   const struct product_start start = {add ? c : 0, c_stride};
   panel_product_from(start, m, n, depth, a, b, b_stride, c, c_stride);
 }
+
+#ifdef MULTIPLIES_BF16
+// The same with pairs of bfloat16 in the places of a's and b's floats.
+static void pairs_product_from(struct product_start start, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth,
+                               struct left_factor a, const float *b, ptrdiff_t b_stride, float *c,
+                               ptrdiff_t c_stride) {
+  panel_product_of(BF16_FACTORS, start, m, n, depth, a, b, b_stride, c, c_stride);
+}
+#endif
 
 #if LANES == 16
 #define EACH_LANE(f, s)                                                                           \

@@ -66,10 +66,34 @@ INLINE void copy_right(const struct matvlm_product *p, ptrdiff_t first, ptrdiff_
   }
 }
 
+// The same of weights that stay pairs of 16 bits: x [columns, depth] of pairs, from the strip's first
+// column and depth on.
+INLINE void copy_pairs(const float *x, ptrdiff_t columns, ptrdiff_t depth, ptrdiff_t stride,
+                       float *strip) {
+  const ptrdiff_t width = padded(columns), whole = columns / LANES * LANES;
+  ptrdiff_t k = 0;
+  for (; k + LANES <= depth; k += LANES)
+    for (ptrdiff_t j = 0; j < whole; j += LANES) {
+      vf rows[LANES];
+      EACH_ROW(i) rows[i] = vf_load(x + (j + i) * stride + k);
+      transpose_registers(rows);
+      EACH_ROW(i) vf_store(strip + (k + i) * width + j, rows[i]);
+    }
+  for (ptrdiff_t i = 0; i < depth; i++)
+    for (ptrdiff_t j = i < k ? whole : 0; j < width; j++)
+      if (j < columns) memcpy(strip + i * width + j, x + j * stride + i, sizeof *strip);
+      else strip[i * width + j] = 0;
+}
+
+// How a strip is multiplied.
+typedef void (*strip_product)(struct product_start, ptrdiff_t m, ptrdiff_t n, ptrdiff_t depth,
+                              struct left_factor, const float *b, ptrdiff_t b_stride, float *c,
+                              ptrdiff_t c_stride);
+
 // One strip of y: all rows of the left factor, from column `first` on, times the strip of the right one.
 static void multiply_strip_of(const struct matvlm_product *p, ptrdiff_t first, ptrdiff_t depth,
                               ptrdiff_t column, ptrdiff_t columns,
-                              const struct product_pieces *pieces) {
+                              const struct product_pieces *pieces, strip_product multiply) {
   const ptrdiff_t width = padded(columns);
   // All rows at once, but where y ends within a vector.
   const ptrdiff_t step = columns == width ? p->rows : LANES;
@@ -82,10 +106,11 @@ static void multiply_strip_of(const struct matvlm_product *p, ptrdiff_t first, p
       start = (struct product_start){p->start ? p->start + i * p->start_row + column : 0,
                                      p->start_row};
     if (columns == width) {
-      panel_product_from(start, rows, columns, depth, left, pieces->strip, width, y, p->y_stride);
+      multiply(start, rows, columns, depth, left, pieces->strip, width, y, p->y_stride);
       continue;
     }
-    panel_product(rows, columns, depth, left, pieces->strip, width, pieces->spill, width, 0);
+    multiply((struct product_start){0}, rows, columns, depth, left, pieces->strip, width, pieces->spill,
+             width);
     for (ptrdiff_t r = 0; r < rows; r++)
       for (ptrdiff_t j = 0; j < columns; j += LANES) {
         vf sum = vf_load(pieces->spill + r * width + j);
@@ -95,7 +120,8 @@ static void multiply_strip_of(const struct matvlm_product *p, ptrdiff_t first, p
   }
 }
 
-INLINE void product(const struct matvlm_product *p, float *scratch, const enum weight_type type) {
+INLINE void product(const struct matvlm_product *p, float *scratch, const enum weight_type type,
+                    const enum factors factors, strip_product multiply) {
   struct product_pieces pieces = {.strip = scratch};
   pieces.unpacked = pieces.strip + MATVLM_PRODUCT_DEPTH * STRIP_COLUMNS;
   pieces.spill = pieces.unpacked + MATVLM_PRODUCT_DEPTH * LANES;
@@ -107,22 +133,40 @@ INLINE void product(const struct matvlm_product *p, float *scratch, const enum w
     for (ptrdiff_t strip = 0; strip < strips; strip++) {
       const ptrdiff_t column = strip * vectors / strips * LANES;
       const ptrdiff_t columns = MIN((strip + 1) * vectors / strips * LANES, p->columns) - column;
-      copy_right(p, first, depth, column, columns, &pieces, type);
-      multiply_strip_of(p, first, depth, column, columns, &pieces);
+      if (factors == BF16_FACTORS)
+        copy_pairs((const float *)p->right + first + column * p->right_column, columns, depth,
+                   p->right_column, pieces.strip);
+      else
+        copy_right(p, first, depth, column, columns, &pieces, type);
+      multiply_strip_of(p, first, depth, column, columns, &pieces, multiply);
     }
     first += depth;
   } while (first < p->depth);
 }
 
 #define PRODUCT(NAME, TYPE)                                                                       \
-  static void NAME(const struct matvlm_product *p, float *scratch) { product(p, scratch, TYPE); }
+  static void NAME(const struct matvlm_product *p, float *scratch) {                              \
+    product(p, scratch, TYPE, FLOAT_FACTORS, panel_product_from);                                 \
+  }
 
 PRODUCT(product_with_floats, WEIGHT_FLOAT)
 PRODUCT(product_with_bf16, WEIGHT_BF16)
 PRODUCT(product_with_f16, WEIGHT_F16)
 
+#ifdef MULTIPLIES_BF16
+// A pair of bfloat16 takes the place of a float, so that strides and depth are halves of what they were.
+static void product_of_bf16(const struct matvlm_product *p, const uint16_t *left, float *scratch) {
+  struct matvlm_product pairs = *p;
+  pairs.left = (const float *)left;
+  pairs.left_row /= 2, pairs.right_column /= 2, pairs.depth /= 2;
+  product(&pairs, scratch, WEIGHT_BF16, BF16_FACTORS, pairs_product_from);
+}
+#else
+#define product_of_bf16 0
+#endif
+
 #define PRODUCT_KERNELS                                                                           \
   {                                                                                               \
     .with_floats = product_with_floats, .with_bf16 = product_with_bf16,                           \
-    .with_f16 = product_with_f16                                                                  \
+    .with_f16 = product_with_f16, .of_bf16 = product_of_bf16                                      \
   }

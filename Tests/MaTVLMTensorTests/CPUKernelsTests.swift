@@ -1,11 +1,12 @@
 import CMaTVLMKernels
 import Foundation
 import MaTVLMTensor
+import MaTVLMTestSupport
 import Testing
 
 @Suite("Kernels of every instruction set, to the last digits")
 struct CPUKernelsTests {
-  static let backends = [MATVLM_GENERIC, MATVLM_AVX2, MATVLM_AVX512].compactMap { CPUBackend($0) }
+  static let backends = CPUVariant.all.map { $0.device.backend as! CPUBackend }
 
   private func tensor<Element>(
     _ values: [Element], _ shape: Shape, _ dtype: DType, on backend: CPUBackend
@@ -75,6 +76,26 @@ struct CPUKernelsTests {
         halves(backend.convert(x, to: .float16)) == floats.map { Float16($0).bitPattern })
     }
   #endif
+
+  @Test(
+    "Only where bfloat16 is multiplied are rows rounded to it, and only many", arguments: backends)
+  func rowsForBFloat16(_ backend: CPUBackend) {
+    var generator = RandomGenerator(seed: 9)
+    let width = 64
+    let weight = backend.convert(
+      tensor(
+        (0..<24 * width).map { _ in Float(generator.normal()) }, [24, width], .float32, on: backend),
+      to: .bfloat16)
+    for rows in [32, 33] {
+      let x = tensor(
+        (0..<rows * width).map { _ in Float(generator.normal()) }, [rows, width], .float32,
+        on: backend)
+      let rounded = backend.convert(backend.convert(x, to: .bfloat16), to: .float32)
+      let isRounded =
+        backend.linear(x, weight, nil).array() == backend.linear(rounded, weight, nil).array()
+      #expect(isRounded == (backend.multipliesBFloat16 && rows > 32))
+    }
+  }
 
   @Test("Activations and their derivatives, against the C library", arguments: backends)
   func activations(_ backend: CPUBackend) {

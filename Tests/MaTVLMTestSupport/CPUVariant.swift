@@ -8,6 +8,7 @@ package struct CPUVariant: Sendable, CustomStringConvertible {
 
   package static let all = [
     ("generic", MATVLM_GENERIC), ("AVX2", MATVLM_AVX2), ("AVX-512", MATVLM_AVX512),
+    ("AVX-512 with bfloat16", MATVLM_AVX512_BF16),
   ].compactMap { name, set in
     CPUBackend(set).map { CPUVariant(description: name, device: Device($0)) }
   }

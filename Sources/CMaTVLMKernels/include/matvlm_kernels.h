@@ -17,9 +17,10 @@
 #include "matvlm_sequence_kernels.h"
 
 enum matvlm_instruction_set {
-  MATVLM_GENERIC,  // what every processor of the platform has: SSE2, NEON
-  MATVLM_AVX2,     // with FMA and F16C
-  MATVLM_AVX512,   // F, BW, DQ, VL and VNNI
+  MATVLM_GENERIC,      // what every processor of the platform has: SSE2, NEON
+  MATVLM_AVX2,         // with FMA and F16C
+  MATVLM_AVX512,       // F, BW, DQ, VL and VNNI
+  MATVLM_AVX512_BF16,  // products of bfloat16 as well
   MATVLM_INSTRUCTION_SETS,
 };
 

@@ -3,6 +3,7 @@
 #define MATVLM_PRODUCT_KERNELS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #pragma clang assume_nonnull begin
 
@@ -32,6 +33,9 @@ struct matvlm_product_kernels {
   void (*with_floats)(const struct matvlm_product *, float *scratch);
   void (*with_bf16)(const struct matvlm_product *, float *scratch);
   void (*with_f16)(const struct matvlm_product *, float *scratch);
+  /// Both factors in bfloat16, `left` in the place of the product's own; right_row is 1, and depth,
+  /// left_row and right_column are even. NULL where the processor has no such products.
+  void (*_Nullable of_bf16)(const struct matvlm_product *, const uint16_t *left, float *scratch);
 };
 
 /// Floats for a strip of the right factor, a vector's columns of it before they are turned, and a strip

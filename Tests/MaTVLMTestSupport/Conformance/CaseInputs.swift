@@ -27,6 +27,14 @@ struct CaseInputs {
     return guardedTensor(values, shape, backend.activationType)
   }
 
+  /// Rows for products with weights of a type: where that is bfloat16, a device may round rows to it.
+  mutating func rows(_ shape: Shape, for weights: DType) -> Tensor {
+    let values = normal(shape.count, 0, 1).map {
+      rounded($0, to: weights == .bfloat16 ? .bfloat16 : activationType)
+    }
+    return guardedTensor(values, shape, backend.activationType)
+  }
+
   /// Normal float32 numbers: vectors of weights, weights of losses.
   mutating func vector(_ shape: Shape, mean: Double = 0, deviation: Double = 1) -> Tensor {
     guardedTensor(normal(shape.count, mean, deviation), shape, .float32)

@@ -5,21 +5,23 @@ extension CPUBackend {
     return y
   }
 
-  /// Small products have few pieces each, and quantised ones round the rows: both are done together.
+  /// Small products have few pieces each, and some round the rows: both are done together.
   package func linear(_ x: Tensor, _ projections: [Projection]) -> [Tensor] {
     let results = projections.map { product(of: x, $0.weight, $0.bias) }
     let rows = FloatRows(x)
-    var rounded: RoundedRows?
+    let halves = projections.first { $0.weight.dtype == .bfloat16 }
+      .flatMap { rounded(rows, for: $0.weight) }
+    var codes: RoundedRows?
     if let type = projections.first?.weight.dtype, case .quantized(let quantization) = type,
       projections.allSatisfy({ $0.weight.dtype == type })
     {
-      rounded = RoundedRows(rows, quantization, on: self)
+      codes = RoundedRows(rows, quantization, on: self)
     }
     run(
       zip(projections, results).map { layer, y in
         var work =
-          rounded.map { quantizedWork($0, layer.weight, layer.bias, into: FloatRows(y)) }
-          ?? work(rows, layer.weight, layer.bias, into: FloatRows(y))
+          codes.map { quantizedWork($0, layer.weight, layer.bias, into: FloatRows(y)) }
+          ?? work(rows, rounded: halves, layer.weight, layer.bias, into: FloatRows(y))
         work.activation = layer.activation
         return work
       })
@@ -43,7 +45,9 @@ extension CPUBackend {
     run([
       manyRowsWork(
         terms.map {
-          ProductTerm(x: FloatRows($0.x), weight: $0.projection.weight, isTurned: true)
+          let (x, weight) = (FloatRows($0.x), $0.projection.weight)
+          return ProductTerm(
+            x: x, weight: weight, isTurned: true, rounded: rounded(x, for: weight))
         }, addedTo: FloatRows(stream), terms.compactMap(\.projection.bias), into: FloatRows(y))
     ])
     return y
@@ -108,7 +112,7 @@ extension CPUBackend {
 
   /// y ← x weightᵀ + bias, for rows of x and y.
   func multiply(_ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows) {
-    run([work(x, weight, bias, into: y)])
+    run([work(x, rounded: rounded(x, for: weight), weight, bias, into: y)])
   }
 
   /// dx ← dy weight, for rows of dy and dx.

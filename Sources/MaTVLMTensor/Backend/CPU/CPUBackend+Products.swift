@@ -6,6 +6,12 @@ struct ProductTerm: Sendable {
   let weight: Tensor
   /// x weightᵀ, as a layer computes, and not x weight, as its gradient does.
   let isTurned: Bool
+  /// bfloat16 [T, inputs]: x rounded, for processors that multiply bfloat16.
+  fileprivate var rounded: Tensor?
+
+  init(x: FloatRows, weight: Tensor, isTurned: Bool, rounded: Tensor? = nil) {
+    (self.x, self.weight, self.isTurned, self.rounded) = (x, weight, isTurned, rounded)
+  }
 }
 
 /// Products of many rows: tiles of the result, in each of which a piece of the weights is copied once
@@ -16,6 +22,20 @@ extension CPUBackend {
   private static let tile = (rows: 512, columns: 80)
   /// Rows of quantised weights that are unpacked to float32 at once.
   private static let unpackedDepth = 1024
+
+  /// Rows of x as they are multiplied with this weight by a processor that multiplies bfloat16, which it
+  /// does twice as fast; nil where it is done in float32.
+  func rounded(_ x: FloatRows, for weight: Tensor) -> Tensor? {
+    guard multipliesBFloat16, weight.dtype == .bfloat16, x.width % 2 == 0,
+      !isFew(x.count)
+    else { return nil }
+    let y = Tensor(uninitialized: [x.count, x.width], .bfloat16, on: self)
+    parallel(x.count * x.width, grain: Self.elementGrain) { [self] range in
+      kernels.elementwise.float_to_bf16(
+        x.row(0) + range.lowerBound, y.halves + range.lowerBound, Int64(range.count))
+    }
+    return y
+  }
 
   /// y ← stream + Σ biases + Σ of the terms.
   /// - Parameters:
@@ -70,7 +90,14 @@ extension CPUBackend {
     switch weight.dtype {
     case .float32, .int32: run(&product, weight.floats + first)
     case .bfloat16:
-      run(&product, kernels.product.with_bf16, UnsafeRawPointer(weight.halves + first))
+      let right = UnsafeRawPointer(weight.halves + first)
+      if let rounded = term.rounded, let kernel = kernels.product.of_bf16 {
+        product.right = right
+        let left = rounded.halves + tile.rows.lowerBound * depth
+        withScratch(Int(MATVLM_PRODUCT_SCRATCH)) { kernel(&product, left, $0) }
+      } else {
+        run(&product, kernels.product.with_bf16, right)
+      }
     case .float16:
       run(&product, kernels.product.with_f16, UnsafeRawPointer(weight.halves + first))
     case .quantized:

@@ -15,6 +15,8 @@ package final class CPUBackend: Backend {
   package let cacheTypes = [DType.float32, .bfloat16]
   /// The kernels of one instruction set.
   let kernels: matvlm_kernels
+  /// Whether these multiply bfloat16, twice as fast as float32.
+  package var multipliesBFloat16: Bool { kernels.product.of_bf16 != nil }
   /// Whether they are written for vectors that this processor has, and not for any processor.
   let hasWideVectors: Bool
   private let allocator = CPUAllocator(keptLimit: CPUBackend.keptLimit)

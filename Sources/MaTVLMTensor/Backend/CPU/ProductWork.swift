@@ -28,13 +28,18 @@ struct ProductWork: Sendable {
 
 extension CPUBackend {
   /// y ← x weightᵀ + bias
-  func work(_ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows) -> ProductWork {
+  ///
+  /// - Parameter rounded: x as ``rounded(_:for:)`` makes it.
+  func work(
+    _ x: FloatRows, rounded: Tensor?, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
+  ) -> ProductWork {
     if case .quantized(let quantization) = weight.dtype {
       return quantizedWork(RoundedRows(x, quantization, on: self), weight, bias, into: y)
     }
     if isFew(x.count) { return fewRowsWork(x, weight, bias, into: y) }
     return manyRowsWork(
-      [ProductTerm(x: x, weight: weight, isTurned: true)], bias.map { [$0] } ?? [], into: y)
+      [ProductTerm(x: x, weight: weight, isTurned: true, rounded: rounded)],
+      bias.map { [$0] } ?? [], into: y)
   }
 
   /// Does all items of several products, as if they were one.

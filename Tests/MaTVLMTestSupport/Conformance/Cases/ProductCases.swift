@@ -23,7 +23,7 @@ extension OperationCase {
     DType.floatingPointTypes.map { dtype in
       let shape = "[\(extent.rows), \(extent.inputs)] by [\(extent.outputs), \(extent.inputs)]"
       return OperationCase("linear \(shape) \(dtype)", .sum) { inputs in
-        let x = inputs.activations([extent.rows, extent.inputs])
+        let x = inputs.rows([extent.rows, extent.inputs], for: dtype)
         let dy = inputs.activations([extent.rows, extent.outputs])
         let weight = inputs.matrix(extent.outputs, extent.inputs, dtype)
         let bias = inputs.vector([extent.outputs])
@@ -123,7 +123,7 @@ extension OperationCase {
     let name = "[\(rows)] rows, \(inputs) to \(outputs)"
     return [
       OperationCase("linear together, \(name)", .sum) { made in
-        let x = made.activations([rows, inputs[0]])
+        let x = made.rows([rows, inputs[0]], for: .bfloat16)
         let activations: [Activation?] = [nil, .geluTanh, .gelu, nil, .silu]
         let layers = outputs.enumerated().map { index, width in
           Projection(
@@ -137,7 +137,7 @@ extension OperationCase {
         let stream = made.activations([rows, width])
         let terms = inputs.enumerated().map { index, columns in
           LinearTerm(
-            made.activations([rows, columns]),
+            made.rows([rows, columns], for: .bfloat16),
             Projection(
               weight: made.matrix(width, columns, .bfloat16),
               bias: index == 0 ? made.vector([width]) : nil))
