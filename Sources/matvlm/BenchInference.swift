@@ -7,8 +7,8 @@ struct BenchDecode: ParsableCommand {
     commandName: "decode",
     abstract: "Tokens per second of one answer, after contexts of some lengths.",
     discussion: """
-      A table, one line for each model and context. The memory limit is how fast weights and state \
-      could be read. A context whose state has no room in memory is not measured.
+      A table, one line for each model and context. Weights and state are read at the given part of \
+      what passes over memory between the tokens reach. A context whose state has no room in memory is not measured.
       """)
 
   @OptionGroup var model: BenchModel
@@ -45,8 +45,8 @@ struct BenchPrefill: ParsableCommand {
     commandName: "prefill",
     abstract: "The time to read a prompt of text, to the first token of an answer.",
     discussion: """
-      A table, one line for each model and length. The arithmetic limit is how fast matrices of this \
-      type can be multiplied.
+      A table, one line for each model and length. Rows are multiplied at the given part of how fast \
+      matrices of this type can be.
       """)
 
   @OptionGroup var model: BenchModel
@@ -81,8 +81,8 @@ struct BenchImage: ParsableCommand {
     commandName: "image",
     abstract: "The time to the first token of an answer about one picture.",
     discussion: """
-      The vision tower, the connector, and the rows of picture and text through the decoder. The \
-      arithmetic limit is how fast matrices of this type can be multiplied.
+      The vision tower, the connector, and the rows of picture and text through the decoder. They are \
+      multiplied at the given part of how fast matrices of this type can be.
       """)
 
   @OptionGroup var model: BenchModel

@@ -86,7 +86,7 @@ struct BenchModel: ParsableArguments {
     if let plot {
       try AtomicFile.write(Data(SpeedChart(results).svg.utf8), to: URL(fileURLWithPath: plot))
     }
-    let table = BenchTable(limits: limits, results: results)
+    let table = BenchTable(results: results)
     try StandardOutput.print(json ? table.jsonText() : table.text(unit))
   }
 }

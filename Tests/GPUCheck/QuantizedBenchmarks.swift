@@ -5,14 +5,12 @@ import MaTVLMTensor
 /// Products and decoding with weights in 8 and 4 bits, beside what memory allows.
 func measureQuantized(_ context: CheckContext) throws -> Bool {
   let device = try context.device(.bfloat16)
-  var bandwidth = 0.0
+  let bandwidth = MemoryPass(device).bytesPerSecond()
+  report("memory", "\(fixed(bandwidth / 1e12)) TB/s")
   for (name, code) in [("int8", Quantization.Code.int8), ("int4", .int4)] {
     let model = try VisionLanguageModel.random(
       ModelSizes(), matrices: .quantized(Quantization(code)), on: device)
-    let limits = MachineLimits(for: model)
-    bandwidth = limits.memoryBandwidth
-    report("memory", "\(fixed(bandwidth / 1e12)) TB/s")
-    measureDecoding(InferenceBenchmark(model, limits), name, context)
+    measureDecoding(InferenceBenchmark(model, MachineLimits(for: model)), name, context)
   }
   try device.check()
   for code in Quantization.Code.allCases {

@@ -8,6 +8,9 @@ public struct BenchmarkResult: Sendable, Encodable {
     /// Which part is reached of the speed at which weights and state can be read from memory, when
     /// decoding; of the speed at which matrices can be multiplied, when reading a prompt.
     public let fractionOfLimit: Double
+    /// What that is a part of. When decoding, bytes a second: the median of passes over memory between the
+    /// tokens. When reading a prompt, multiplications a second.
+    public let limit: Double
     /// The process's largest resident memory meanwhile.
     public let peakBytes: Int
     /// Of a card's memory when decoding: weights, state, and what a step computes with; nil on the

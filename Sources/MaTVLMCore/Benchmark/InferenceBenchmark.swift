@@ -9,7 +9,7 @@ public struct InferenceBenchmark: Sendable {
   private let limits: MachineLimits
   private let clock = ContinuousClock()
 
-  /// - Parameter limits: of the model's device, measured in the same minutes.
+  /// - Parameter limits: of the model's device, measured in the same minutes, for prompts.
   public init(_ model: VisionLanguageModel, _ limits: MachineLimits) {
     (self.model, self.limits) = (model, limits)
   }
@@ -48,19 +48,23 @@ public struct InferenceBenchmark: Sendable {
       states[0].skip(context)
       var step = DecodingStep(decoder, sequences: 1)
       var generator = RandomGenerator(seed: 3)
-      let times = (0..<tokens + 2).map { _ in
+      func next() -> Double {
         let token = token(&generator)
         return clock.measure { _ = step([token], states: &states).mostLikely.indices() }
           / .seconds(1)
       }
+      for _ in 0..<2 { _ = next() }
       let inUse = withExtendedLifetime(step) { model.device.backend.memoryInUse }
+      let peak = ProcessMemory.peakBytes
+      let pass = MemoryPass(model.device)
+      let measured = (0..<tokens).map { _ in (pass.bytesPerSecond(), next()) }
       let weights =
         Self.bytes(decoder.blocks.flatMap(\.parameters))
         + Self.bytes(decoder.finalNorm.parameters + decoder.head.parameters)
       let state = states[0].byteCount
       return result(
-        rows: context, tokens: 1, times.dropFirst(2),
-        least: Double(weights + state) / limits.memoryBandwidth, stateBytes: state,
+        rows: context, tokens: 1, measured.map(\.1), work: Double(weights + state),
+        limit: Self.median(measured.map(\.0)), stateBytes: state, peakBytes: peak,
         deviceBytes: inUse)
     }
   }
@@ -105,26 +109,30 @@ public struct InferenceBenchmark: Sendable {
       let work =
         model.multiplications(rows: rows) + (picture == nil ? 0 : model.multiplicationsOfPicture)
       return result(
-        rows: rows, tokens: rows, times.dropFirst(), least: work / limits.multiplications,
-        stateBytes: stateBytes)
+        rows: rows, tokens: rows, Array(times.dropFirst()), work: work,
+        limit: limits.multiplications, stateBytes: stateBytes,
+        peakBytes: ProcessMemory.peakBytes)
     }
   }
 
+  private static func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
+
   /// - Parameters:
   ///   - tokens: what each of `times` brought.
-  ///   - least: seconds that it would take at the limit.
+  ///   - work: of each, in the unit of `limit`, which is what can be done in a second.
   private func result(
-    rows: Int, tokens: Int, _ times: ArraySlice<Double>, least: Double, stateBytes: Int,
-    deviceBytes: Int? = nil
+    rows: Int, tokens: Int, _ times: [Double], work: Double, limit: Double, stateBytes: Int,
+    peakBytes: Int, deviceBytes: Int? = nil
   ) -> BenchmarkResult {
-    let median = times.sorted()[times.count / 2]
+    let median = Self.median(times)
     let mixers = model.decoder.mambaLayers.count
     return BenchmarkResult(
       ssmRatio: Double(mixers) / Double(model.decoder.blocks.count), rows: rows,
       weightBytes: Self.weightBytes(model), stateBytes: stateBytes,
       speed: BenchmarkResult.Speed(
-        seconds: median, tokensPerSecond: Double(tokens) / median, fractionOfLimit: least / median,
-        peakBytes: ProcessMemory.peakBytes, deviceBytes: deviceBytes))
+        seconds: median, tokensPerSecond: Double(tokens) / median,
+        fractionOfLimit: work / limit / median, limit: limit, peakBytes: peakBytes,
+        deviceBytes: deviceBytes))
   }
 
   /// What is known of a case that is not measured, because its state has no room in memory.

@@ -1,0 +1,31 @@
+import MaTVLMTensor
+
+/// Memory of a device that is read from one end to the other: how fast weights could be read just now.
+///
+/// On a machine that is shared with others this changes within seconds, so that a speed is compared with
+/// passes in between.
+package struct MemoryPass {
+  private let matrix: Tensor  // [rows, 4096]
+  private let x: Tensor  // [1, 4096]
+  private let clock = ContinuousClock()
+
+  private static let byteCount = 5 << 28
+
+  package init(_ device: Device) {
+    let (type, width) = (device.backend.activationType, 4096)
+    matrix = Tensor.zeros([Self.byteCount / width / type.byteCount, width], type, on: device)
+    x = Tensor.zeros([1, width], type, on: device)
+  }
+
+  /// Bytes a second of one pass, in the faster of two ways: as the matrix of a product with one row, and to
+  /// add up its squares.
+  package func bytesPerSecond() -> Double {
+    let backend = matrix.backend
+    let seconds =
+      [
+        clock.measure { _ = backend.linear(x, matrix, nil).array() },
+        clock.measure { _ = backend.sumOfSquares([matrix]).item() },
+      ].min()! / .seconds(1)
+    return Double(Self.byteCount) / seconds
+  }
+}
