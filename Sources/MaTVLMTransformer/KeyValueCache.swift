@@ -41,7 +41,7 @@ public struct KeyValueCache: Sendable {
   public var byteCount: Int { 2 * keys.shape.count * keys.dtype.byteCount }
 
   /// Makes room for `rows` more rows; grows by half at least, so that long answers copy rarely.
-  mutating func reserve(_ rows: Int) {
+  package mutating func reserve(_ rows: Int) {
     guard count + rows > capacity else { return }
     let grown = max(count + rows, capacity + capacity / 2)
     let old = Tensor(indices: Array(0..<capacity), on: keys.device)

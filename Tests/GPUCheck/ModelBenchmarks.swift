@@ -27,8 +27,9 @@ private struct Decoders {
 
   var backend: CUDABackend { device.backend as! CUDABackend }
 
-  func embedded(_ count: Int) -> Tensor {
-    teacher.embedding(Tensor(indices: (0..<count).map { $0 * 7919 % 50000 }, on: device))
+  /// A prompt of text.
+  func prompt(_ rows: Int) -> SplicedSequences {
+    SplicedSequences([(0..<rows).map { $0 * 7919 % 50000 }], tokensPerPicture: 0)
   }
 }
 
@@ -40,8 +41,8 @@ func measureDecoding(_ context: CheckContext) throws -> Bool {
       _ = decoders.backend.takeMemoryPeak()
       var states = [decoder.makeState(capacity: length + 128)]
       let stateBytes = states[0].byteCount
-      let prompt = decoders.embedded(length)
-      _ = decoder(prompt, Segments([length]), states: &states)
+      _ = decoder.readPrompts(
+        decoders.prompt(length), images: nil, states: &states, betweenBlocks: {})
       var step = DecodingStep(decoder, sequences: 1)
       let seconds = try medianSeconds(on: decoders.device, repeats: 3, inner: 24) {
         _ = step([17], states: &states).mostLikely.indices()
@@ -70,9 +71,8 @@ func measurePrompts(_ context: CheckContext) throws -> Bool {
       _ = decoders.backend.takeMemoryPeak()
       let seconds = try medianSeconds(on: decoders.device, repeats: 3) {
         var states = [decoder.makeState(capacity: length + 16)]
-        let rows = decoder(decoders.embedded(length), Segments([length]), states: &states)
-        let last = decoders.backend.gatherRows(
-          rows, Tensor(indices: [length - 1], on: decoders.device))
+        let last = decoder.readPrompts(
+          decoders.prompt(length), images: nil, states: &states, betweenBlocks: {})
         _ = decoder.head(last).array()
       }
       let peak = decoders.backend.takeMemoryPeak().peak

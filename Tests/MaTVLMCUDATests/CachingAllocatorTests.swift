@@ -1,60 +1,27 @@
 import MaTVLMCUDA
-import Synchronization
 import Testing
-
-/// A card's memory without a card: counts what is out and refuses what does not fit.
-private final class PretendedCard: Sendable {
-  private struct State {
-    var next: UInt64 = 1 << 32
-    var blocks: [UInt64: Int] = [:]
-  }
-  private let state = Mutex(State())
-  let capacity: Int
-
-  init(capacity: Int) { self.capacity = capacity }
-
-  var out: Int { state.withLock { $0.blocks.values.reduce(0, +) } }
-
-  func allocator() -> CachingAllocator {
-    CachingAllocator(
-      obtain: { size in
-        try self.state.withLock { state in
-          let used = state.blocks.values.reduce(0, +)
-          guard used + size <= self.capacity else {
-            throw CUDAError.outOfMemory(wanted: size, inUse: used, total: self.capacity)
-          }
-          defer { state.next += UInt64(size) }
-          state.blocks[state.next] = size
-          return state.next
-        }
-      },
-      release: { address in
-        _ = self.state.withLock { $0.blocks.removeValue(forKey: address)! }
-      })
-  }
-}
 
 @Suite struct CachingAllocatorTests {
   @Test(arguments: [
-    (1, 512), (512, 512), (513, 1024), (1 << 20, 1 << 20), ((1 << 20) + 1, 2 << 20),
-    (5 << 20, 6 << 20),
+    (1, 512), (512, 512), (513, 1024), (1 << 20, 1 << 20), ((1 << 20) + 1, (1 << 20) + 512),
+    (5 << 20, 5 << 20), (2560 * 2560 * 2 + 2, 2560 * 2560 * 2 + 512),
   ])
   func sizesAreRounded(byteCount: Int, size: Int) {
     #expect(CachingAllocator.rounded(byteCount) == size)
   }
 
   @Test func smallBlocksShareASlabAndDoNotOverlap() throws {
-    let card = PretendedCard(capacity: 64 << 20)
+    let card = CardWithoutCard(capacity: 64 << 20)
     var allocator = card.allocator()
     let addresses = try (0..<100).map { _ in try allocator.allocate(700) }
-    #expect(card.out == CachingAllocator.slab)
+    #expect(card.out == CachingAllocator.granularity)
     let sorted = addresses.sorted()
     #expect(zip(sorted, sorted.dropFirst()).allSatisfy { $1 - $0 >= 1024 })
     #expect(addresses.allSatisfy { $0 % 256 == 0 })
   }
 
   @Test func whatIsGivenBackIsHandedOutAgain() throws {
-    let card = PretendedCard(capacity: 64 << 20)
+    let card = CardWithoutCard(capacity: 64 << 20)
     var allocator = card.allocator()
     for byteCount in [900, 3 << 20] {
       let first = try allocator.allocate(byteCount)
@@ -64,20 +31,59 @@ private final class PretendedCard: Sendable {
     #expect(allocator.reserved == card.out)
   }
 
-  @Test func aLargeBlockServesASlightlySmallerRequestOnly() throws {
-    let card = PretendedCard(capacity: 256 << 20)
+  @Test func aLargeRequestIsCutFromTheSmallestFreeBlockThatFits() throws {
+    let card = CardWithoutCard(capacity: 256 << 20)
     var allocator = card.allocator()
-    let block = try allocator.allocate(32 << 20)
-    allocator.free(block, byteCount: 32 << 20)
-    #expect(try allocator.allocate(8 << 20) != block)
-    #expect(try allocator.allocate(30 << 20) == block)
-    allocator.free(block, byteCount: 30 << 20)
-    #expect(allocator.used == 8 << 20)
-    #expect(try allocator.allocate(32 << 20) == block)  // its whole size was kept
+    let blocks = try [32, 40, 24].map { try allocator.allocate($0 << 20) }
+    for (block, size) in zip(blocks, [32, 40, 24]) { allocator.free(block, byteCount: size << 20) }
+    #expect(try allocator.allocate(30 << 20) == blocks[0])
+    #expect(try allocator.allocate(2 << 20) == blocks[0] + 30 << 20)  // the rest of it
+    #expect(try allocator.allocate(20 << 20) == blocks[2])
+    #expect(try allocator.allocate(40 << 20) == blocks[1])
+    #expect(allocator.used == 92 << 20 && allocator.reserved == 96 << 20 && card.out == 96 << 20)
+  }
+
+  /// Four of these are 50 MiB; one would cost 14.
+  private let size = 12 << 20 + 1 << 19
+
+  @Test(arguments: [[0, 1, 2, 3], [3, 2, 1, 0], [0, 2, 3, 1], [1, 3, 0, 2]])
+  func freeNeighboursBecomeOne(order: [Int]) throws {
+    let card = CardWithoutCard(capacity: 256 << 20)
+    var allocator = card.allocator()
+    let blocks = try order.map { _ in try allocator.allocate(size) }
+    #expect(card.out == 50 << 20)
+    let next = try allocator.allocate(40 << 20)  // a segment that begins where the other one ends
+    #expect(next == blocks[0] + 50 << 20)
+    for index in order { allocator.free(blocks[index], byteCount: size) }
+    allocator.free(next, byteCount: 40 << 20)
+    #expect(try allocator.allocate(50 << 20) == blocks[0])
+    #expect(try allocator.allocate(40 << 20) == next)
+    #expect(card.out == 90 << 20)
+  }
+
+  @Test func aSegmentThatNothingIsInUseOfIsGivenBack() throws {
+    let card = CardWithoutCard(capacity: 256 << 20)
+    var allocator = card.allocator()
+    let blocks = try (0..<8).map { _ in try allocator.allocate(size) }
+    #expect(card.out == 100 << 20)
+    for block in blocks.dropLast() { allocator.free(block, byteCount: size) }
+    try allocator.trim()
+    #expect(card.out == 50 << 20 && allocator.reserved == 50 << 20 && allocator.used == size)
+    #expect(card.contains(blocks[7], byteCount: size))
+    allocator.free(blocks[7], byteCount: size)
+    try allocator.trim()
+    #expect(card.out == 0 && allocator.reserved == 0 && allocator.used == 0)
+  }
+
+  @Test func whereThereIsNoRoomForASegmentThereMayBeForABlock() throws {
+    let card = CardWithoutCard(capacity: 20 << 20)
+    var allocator = card.allocator()
+    _ = try allocator.allocate(size)
+    #expect(card.out == 14 << 20 && allocator.reserved == 14 << 20)
   }
 
   @Test func keptBlocksAreGivenUpBeforeMemoryRunsOut() throws {
-    let card = PretendedCard(capacity: 64 << 20)
+    let card = CardWithoutCard(capacity: 64 << 20)
     var allocator = card.allocator()
     let block = try allocator.allocate(40 << 20)
     allocator.free(block, byteCount: 40 << 20)
@@ -88,8 +94,33 @@ private final class PretendedCard: Sendable {
     }
   }
 
+  @Test func blocksThatAreHeldAreNotHandedOut() throws {
+    var allocator = CardWithoutCard(capacity: 256 << 20).allocator()
+    let block = try allocator.allocate(20 << 20)
+    allocator.hold()
+    allocator.free(block, byteCount: 20 << 20)
+    let other = try allocator.allocate(20 << 20)
+    #expect(other != block)
+    let held = allocator.endHold()
+    #expect(held.map(\.address) == [block] && allocator.used == 40 << 20)
+    try allocator.trim()
+    for (address, byteCount) in held { allocator.free(address, byteCount: byteCount) }
+    #expect(try allocator.allocate(20 << 20) == block)
+  }
+
+  @Test func everythingIsGivenBackInTheEnd() throws {
+    let card = CardWithoutCard(capacity: 256 << 20)
+    var allocator = card.allocator()
+    let blocks = try [700, 3 << 20, 50 << 20].map { try allocator.allocate($0) }
+    allocator.free(blocks[1], byteCount: 3 << 20)
+    try allocator.releaseAll()
+    #expect(card.out == 0 && allocator.reserved == 0 && allocator.used == 0)
+    _ = try allocator.allocate(50 << 20)
+    #expect(card.out == 50 << 20)
+  }
+
   @Test func peakIsTheMostInUse() throws {
-    var allocator = PretendedCard(capacity: 64 << 20).allocator()
+    var allocator = CardWithoutCard(capacity: 64 << 20).allocator()
     let block = try allocator.allocate(4 << 20)
     allocator.free(block, byteCount: 4 << 20)
     _ = try allocator.allocate(2 << 20)

@@ -94,14 +94,14 @@ public struct InferenceBenchmark: Sendable {
       let ids = (0..<tokens).map { _ in token(&generator) }
       let spliced = model.splice([picture == nil ? ids : [PromptTemplate.imageTokenID] + ids])
       let rows = spliced.segments.rows
-      let last = Tensor(indices: [rows - 1], on: model.device)
       var stateBytes = 0
       let times = (0...repeats).map { _ in
         clock.measure {
           var states = [decoder.makeState(capacity: rows)]
-          let x = spliced.rows(decoder.embedding, images: picture.map { model.imageRows([$0]) })
-          let final = decoder(x, spliced.segments, states: &states)
-          let logits = decoder.head(gatherRows(final, last))
+          let last = decoder.readPrompts(
+            spliced, images: picture.map { model.imageRows([$0]) }, states: &states,
+            betweenBlocks: {})
+          let logits = decoder.head(last)
           _ = logits.backend.argmaxRows(logits).indices()
           stateBytes = states[0].byteCount
         } / .seconds(1)

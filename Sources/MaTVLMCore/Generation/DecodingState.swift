@@ -15,6 +15,11 @@ public struct DecodingState: Sendable {
   /// Rows that fit before a cache has to grow; nil: no layer has one.
   var capacity: Int? { mixers.compactMap(\.capacity).min() }
 
+  /// Makes room for as many more rows.
+  mutating func reserve(_ rows: Int) {
+    for index in mixers.indices { mixers[index].reserve(rows) }
+  }
+
   /// Moves on by one row that recorded work has added.
   mutating func advance() {
     mixers = mixers.map { $0.advanced() }

@@ -49,15 +49,14 @@ struct GenerationRun {
   /// - Parameter images: rows of the unread pictures of all prompts; nil: there are none.
   /// - Throws: `CancellationError` when it was to stop.
   mutating func readPrompts(images: Tensor?) throws {
-    let spliced = model.splice(answers.map(\.unreadIDs))
-    let x = spliced.rows(model.decoder.embedding, images: images)  // [T, D]
-    let segments = spliced.segments
+    let prompts = model.splice(answers.map(\.unreadIDs))
     var states = self.states
-    let layout = SequenceLayout(segments, past: states.map(\.position), on: model.device)
-    let rows = try model.decoder(x, layout, states: &states, betweenBlocks: checkStop)  // [T, D]
-    let last = Tensor(indices: segments.starts.dropFirst().map { $0 - 1 }, on: model.device)
-    for (index, length) in segments.lengths.enumerated() { answers[index].promptRows = length }
-    let logits = model.decoder.head(gatherRows(rows, last))  // [S, V]
+    let last = try model.decoder.readPrompts(
+      prompts, images: images, states: &states, betweenBlocks: checkStop)  // [S, D]
+    for (index, length) in prompts.segments.lengths.enumerated() {
+      answers[index].promptRows = length
+    }
+    let logits = model.decoder.head(last)  // [S, V]
     try keep(states, of: Array(answers.indices), DecodingStep.Prediction(logits))
   }
 

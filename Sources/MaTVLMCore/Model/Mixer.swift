@@ -106,6 +106,13 @@ public enum MixerState: Sendable {
     }
   }
 
+  /// Makes room for as many more rows.
+  mutating func reserve(_ rows: Int) {
+    guard case .keyValues(var cache) = self else { return }
+    cache.reserve(rows)
+    self = .keyValues(cache)
+  }
+
   /// This state after recorded work has added rows to it.
   func advanced(by rows: Int = 1) -> MixerState {
     switch self {

@@ -49,6 +49,27 @@ public struct SplicedSequences: Sendable, Hashable {
     nextTokens = rows.count == 0 ? [] : next
   }
 
+  private init(_ whole: SplicedSequences, _ part: Range<Int>, _ segments: Segments) {
+    self.segments = segments
+    let texts = whole.textRows.indices.filter { part.contains(whole.textRows[$0]) }
+    textTokens = texts.map { whole.textTokens[$0] }
+    textRows = texts.map { whole.textRows[$0] - part.lowerBound }
+    let images = whole.imageRows.indices.filter { part.contains(whole.imageRows[$0]) }
+    imageSources = images.map { whole.imageSources[$0] }
+    imageRows = images.map { whole.imageRows[$0] - part.lowerBound }
+    nextTokens = Array(whole.nextTokens[part])
+    pictures = imageRows.isEmpty ? 0 : whole.pictures
+  }
+
+  /// Some of the rows, in other sequences; image rows still have their numbers among all.
+  /// - Precondition: `segments` has as many rows.
+  func part(_ rows: Range<Int>, _ segments: Segments) -> SplicedSequences {
+    require(
+      segments.rows == rows.count && rows.upperBound <= self.segments.rows,
+      "splicing: rows \(rows) of \(self.segments.rows) in \(segments.lengths)")
+    return SplicedSequences(self, rows, segments)
+  }
+
   private struct Rows {
     var lengths: [Int] = []
     var textTokens: [Int] = []

@@ -36,7 +36,7 @@ package final class CountingBackend: Backend {
       state = Mutex(State(memory: CountedMemory(keptLimit: CPUBackend.keptLimit)))
     case .card(let type):
       activationType = type
-      // What a card keeps it gives back before it runs out.
+      // What a card keeps it gives back before it runs out, but for gaps between blocks in use.
       state = Mutex(State(memory: CountedMemory(keptLimit: 0)))
     }
   }
