@@ -13,7 +13,11 @@ struct MachineOptions: ParsableArguments {
   @Option(help: "What computes: cpu, cuda, cuda:1, …")
   var device = DeviceName.cpu
 
-  @Option(help: "Activations on a card: bfloat16, float32.")
+  @Option(
+    help: """
+      bfloat16: activations on a card, and rows of prompts for weights in bfloat16 on a processor that \
+      multiplies it; float32: none.
+      """)
   var precision = Precision.bfloat16
 
   @Option(
@@ -33,7 +37,9 @@ struct MachineOptions: ParsableArguments {
     StandardError.noteDebugBuild()
     if let threads { Device.setProcessorThreads(threads) }
     switch device {
-    case .cpu: return .cpu
+    case .cpu:
+      Device.setProcessorRounding(precision == .bfloat16)
+      return .cpu
     case .cuda(let ordinal):
       return try .cuda(ordinal + card, precision: precision.type, cudaPath: cudaPath)
     }
@@ -75,7 +81,7 @@ enum DeviceName: ExpressibleByArgument, CustomStringConvertible {
   }
 }
 
-/// The type of activations on a card.
+/// The narrowest type of activations.
 enum Precision: String, ExpressibleByArgument {
   case bfloat16, float32
 

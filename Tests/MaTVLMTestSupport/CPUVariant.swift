@@ -1,7 +1,8 @@
 import CMaTVLMKernels
 import MaTVLMTensor
 
-/// The CPU backend with the kernels of one instruction set that this processor has.
+/// The CPU backend with the kernels of one instruction set that this processor has; the last one rounds
+/// rows for weights in bfloat16.
 package struct CPUVariant: Sendable, CustomStringConvertible {
   package let description: String
   package let device: Device
@@ -10,8 +11,13 @@ package struct CPUVariant: Sendable, CustomStringConvertible {
     ("generic", MATVLM_GENERIC), ("AVX2", MATVLM_AVX2), ("AVX-512", MATVLM_AVX512),
     ("AVX-512 with bfloat16", MATVLM_AVX512_BF16),
   ].compactMap { name, set in
-    CPUBackend(set).map { CPUVariant(description: name, device: Device($0)) }
+    CPUBackend(set).map {
+      $0.roundsRows = true
+      return CPUVariant(description: name, device: Device($0))
+    }
   }
+
+  package var roundsRows: Bool { (device.backend as! CPUBackend).roundsRows }
 
   /// A backend of its own, with `threads` threads.
   package static func best(threads: Int) -> Device {

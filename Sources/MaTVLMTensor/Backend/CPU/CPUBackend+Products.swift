@@ -23,10 +23,10 @@ extension CPUBackend {
   /// Rows of quantised weights that are unpacked to float32 at once.
   private static let unpackedDepth = 1024
 
-  /// Rows of x as they are multiplied with this weight by a processor that multiplies bfloat16, which it
-  /// does twice as fast; nil where it is done in float32.
+  /// Rows of x as they are multiplied with this weight where products are of bfloat16; nil where they are
+  /// of float32.
   func rounded(_ x: FloatRows, for weight: Tensor) -> Tensor? {
-    guard multipliesBFloat16, weight.dtype == .bfloat16, x.width % 2 == 0,
+    guard roundsRows, weight.dtype == .bfloat16, x.width % 2 == 0,
       !isFew(x.count)
     else { return nil }
     let y = Tensor(uninitialized: [x.count, x.width], .bfloat16, on: self)

@@ -17,6 +17,7 @@ package final class CPUBackend: Backend {
   let kernels: matvlm_kernels
   /// Whether these multiply bfloat16, twice as fast as float32.
   package var multipliesBFloat16: Bool { kernels.product.of_bf16 != nil }
+  private let mayRound = Atomic(false)
   /// Whether they are written for vectors that this processor has, and not for any processor.
   let hasWideVectors: Bool
   private let allocator = CPUAllocator(keptLimit: CPUBackend.keptLimit)
@@ -39,6 +40,13 @@ package final class CPUBackend: Backend {
   package var threads: Int {
     get { threadCount.load(ordering: .relaxed) }
     set { threadCount.store(max(1, newValue), ordering: .relaxed) }
+  }
+
+  /// Whether many rows are rounded to bfloat16 for products with weights in bfloat16, if the processor
+  /// multiplies it; otherwise such weights are unpacked to float32.
+  package var roundsRows: Bool {
+    get { multipliesBFloat16 && mayRound.load(ordering: .relaxed) }
+    set { mayRound.store(newValue, ordering: .relaxed) }
   }
 
   /// Runs `body` for every item of `0..<items`, on as many threads as are set.
