@@ -41,19 +41,28 @@ extension Backend {
     _ projected: Tensor, _ weights: MixerWeights, _ geometry: StateSpaceGeometry,
     _ segments: Segments, tails: [Tensor], states: [Tensor]
   ) -> Tensor {
+    let (z, inputs) = scanInputs(projected, weights, geometry, segments, tails: tails)
+    let y = stateSpaceDuality(inputs, geometry, segments, states: states)
+    return gatedRMSNorm(
+      y, gate: z, weights.norm, groupWidth: geometry.headWidth, epsilon: weights.epsilon)
+  }
+
+  /// The gate, and what the scan takes. A function of its own, so that what was convolved, as large as both,
+  /// is gone before the scan needs memory.
+  private func scanInputs(
+    _ projected: Tensor, _ weights: MixerWeights, _ geometry: StateSpaceGeometry,
+    _ segments: Segments, tails: [Tensor]
+  ) -> (z: Tensor, inputs: StateSpaceInputs) {
     let widths = geometry.widths
     let parts = splitColumns(
       projected, [widths.output, widths.x + widths.b + widths.c, geometry.heads])  // z, xBC, Δ
     let convolved = causalConvolution(
       parts[1], weights.convolution, weights.convolutionBias, segments, tails: tails)
     let xBC = splitColumns(convolved, [widths.x, widths.b, widths.c])
-    let y = stateSpaceDuality(
-      StateSpaceInputs(
-        x: xBC[0], b: xBC[1], c: xBC[2], dt: parts[2], dtBias: weights.stepBias,
-        aLog: weights.aLog, d: weights.skip),
-      geometry, segments, states: states)
-    return gatedRMSNorm(
-      y, gate: parts[0], weights.norm, groupWidth: geometry.headWidth, epsilon: weights.epsilon)
+    let inputs = StateSpaceInputs(
+      x: xBC[0], b: xBC[1], c: xBC[2], dt: parts[2], dtBias: weights.stepBias,
+      aLog: weights.aLog, d: weights.skip)
+    return (parts[0], inputs)
   }
 
   package func attend(_ attention: AppendingAttention) -> Tensor { attendByParts(attention) }
