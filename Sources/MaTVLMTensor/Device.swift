@@ -39,9 +39,10 @@ extension Device {
     CPUBackend.shared.threads = count
   }
 
-  /// Lets the processor round more than 32 rows to bfloat16 before they are multiplied with weights in
-  /// bfloat16, as a card does. Where it has such products (AVX512-BF16) prompts are read nearly twice as
-  /// fast; elsewhere nothing changes. Off unless this is called.
+  /// Lets the processor round rows to bfloat16 before they are multiplied with weights in bfloat16, as a card
+  /// does. Where it has such products (AVX512-BF16) prompts are read nearly twice as fast, and weights at the
+  /// speed of memory when one row is decoded; elsewhere nothing changes. Gradients are of the rows as they
+  /// were. Off unless this is called.
   public static func setProcessorRounding(_ rounds: Bool) { CPUBackend.shared.roundsRows = rounds }
 
   /// How many threads of the processor compute at present.

@@ -15,8 +15,8 @@ struct MachineOptions: ParsableArguments {
 
   @Option(
     help: """
-      bfloat16: activations on a card, and rows of prompts for weights in bfloat16 on a processor that \
-      multiplies it; float32: none.
+      bfloat16: activations on a card, and rows that a processor with products of bfloat16 multiplies \
+      with such weights; float32: none.
       """)
   var precision = Precision.bfloat16
 

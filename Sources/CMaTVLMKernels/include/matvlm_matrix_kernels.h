@@ -19,6 +19,9 @@ struct matvlm_matrix_kernels {
   void (*f16_row_products)(const float *x, int64_t rows, const uint16_t *weight, int64_t inputs,
                            const float *_Nullable bias, int64_t outputs, float *y,
                            int64_t y_stride);
+  /// The same for one row, which is bfloat16 as well. NULL where the processor has no such products.
+  void (*_Nullable row_product_of_bf16)(const uint16_t *x, const uint16_t *weight, int64_t inputs,
+                                        const float *_Nullable bias, int64_t outputs, float *y);
 };
 
 #pragma clang assume_nonnull end

@@ -26,9 +26,7 @@ extension CPUBackend {
   /// Rows of x as they are multiplied with this weight where products are of bfloat16; nil where they are
   /// of float32.
   func rounded(_ x: FloatRows, for weight: Tensor) -> Tensor? {
-    guard roundsRows, weight.dtype == .bfloat16, x.width % 2 == 0,
-      !isFew(x.count)
-    else { return nil }
+    guard roundsRows, weight.dtype == .bfloat16, x.width % 2 == 0 else { return nil }
     let y = Tensor(uninitialized: [x.count, x.width], .bfloat16, on: self)
     parallel(x.count * x.width, grain: Self.elementGrain) { [self] range in
       kernels.elementwise.float_to_bf16(

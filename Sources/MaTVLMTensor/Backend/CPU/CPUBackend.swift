@@ -42,8 +42,8 @@ package final class CPUBackend: Backend {
     set { threadCount.store(max(1, newValue), ordering: .relaxed) }
   }
 
-  /// Whether many rows are rounded to bfloat16 for products with weights in bfloat16, if the processor
-  /// multiplies it; otherwise such weights are unpacked to float32.
+  /// Whether rows are rounded to bfloat16 for products with weights in bfloat16, if the processor multiplies
+  /// it; otherwise such weights are unpacked to float32.
   package var roundsRows: Bool {
     get { multipliesBFloat16 && mayRound.load(ordering: .relaxed) }
     set { mayRound.store(newValue, ordering: .relaxed) }

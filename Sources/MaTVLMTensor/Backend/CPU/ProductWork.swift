@@ -36,7 +36,7 @@ extension CPUBackend {
     if case .quantized(let quantization) = weight.dtype {
       return quantizedWork(RoundedRows(x, quantization, on: self), weight, bias, into: y)
     }
-    if isFew(x.count) { return fewRowsWork(x, weight, bias, into: y) }
+    if isFew(x.count) { return fewRowsWork(x, rounded: rounded, weight, bias, into: y) }
     return manyRowsWork(
       [ProductTerm(x: x, weight: weight, isTurned: true, rounded: rounded)],
       bias.map { [$0] } ?? [], into: y)
@@ -78,8 +78,11 @@ extension CPUBackend {
   }
 
   private func fewRowsWork(
-    _ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
+    _ x: FloatRows, rounded: Tensor?, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
   ) -> ProductWork {
+    let isRounded = rounded != nil && weight.dtype == .bfloat16
+    // Floats hold what was rounded: more rows than one have no kernel of their own.
+    let x = isRounded && x.count > 1 ? FloatRows(convert(rounded!, to: .float32)) : x
     let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
     let bytes = max(1, inputs * weight.dtype.byteCount)
     let grain = max(
@@ -91,6 +94,9 @@ extension CPUBackend {
       let (from, result) = (x.row(0), y.row(0) + range.lowerBound)
       let (rows, width, stride) = (Int64(x.count), Int64(inputs), Int64(outputs))
       switch weight.dtype {
+      case .bfloat16 where isRounded && rows == 1:
+        kernels.matrix.row_product_of_bf16!(
+          rounded!.halves, weight.halves + first, width, part, count, result)
       case .bfloat16:
         kernels.matrix.bf16_row_products(
           from, rows, weight.halves + first, width, part, count, result, stride)
