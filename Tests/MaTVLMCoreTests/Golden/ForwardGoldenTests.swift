@@ -14,6 +14,13 @@ func goldenFailures(
   return comparison.failures
 }
 
+extension CPUVariant {
+  /// What rows and answers of a golden model are held to.
+  func bounds(_ folder: String) -> GoldenBounds {
+    roundsRows && folder == "student-bf16" ? .roundedRows : .processor
+  }
+}
+
 @Suite("Teacher and student, forward, against PyTorch")
 struct ForwardGoldenTests {
   @Test("connector rows of a whole model", arguments: CPUVariant.all, ["a.png", "c.jpg"])
@@ -28,9 +35,8 @@ struct ForwardGoldenTests {
 
   @Test("logits", arguments: CPUVariant.all, ["teacher"] + GoldenModels.students)
   func logits(_ variant: CPUVariant, _ folder: String) throws {
-    let bounds: GoldenBounds =
-      folder == "student-bf16" && variant.roundsRows ? .roundedRows : .processor
-    #expect(try goldenFailures(variant, bounds) { try $0.compareLogits(folder) } == [])
+    #expect(
+      try goldenFailures(variant, variant.bounds(folder)) { try $0.compareLogits(folder) } == [])
   }
 
   @Test(

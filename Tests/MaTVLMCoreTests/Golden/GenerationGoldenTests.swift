@@ -5,7 +5,8 @@ import Testing
 struct GenerationGoldenTests {
   @Test("each prompt by itself", arguments: CPUVariant.all, ["teacher"] + GoldenModels.students)
   func single(_ variant: CPUVariant, _ folder: String) throws {
-    #expect(try goldenFailures(variant) { try $0.compareAnswers(folder) } == [])
+    #expect(
+      try goldenFailures(variant, variant.bounds(folder)) { try $0.compareAnswers(folder) } == [])
   }
 
   @Test(

@@ -28,8 +28,8 @@ struct CaseInputs {
   }
 
   /// Rows for products with weights of a type: where that is bfloat16, a device may round rows to it.
-  mutating func rows(_ shape: Shape, for weights: DType) -> Tensor {
-    let values = normal(shape.count, 0, 1).map {
+  mutating func rows(_ shape: Shape, for weights: DType, deviation: Double = 1) -> Tensor {
+    let values = normal(shape.count, 0, deviation).map {
       rounded($0, to: weights == .bfloat16 ? .bfloat16 : activationType)
     }
     return guardedTensor(values, shape, backend.activationType)

@@ -145,7 +145,7 @@ extension CaseInputs {
     of student: VocabularyHead, _ extent: OperationCase.LossExtent
   ) -> VocabularyHead {
     guard extent.sharesHead else { return head(extent, extent.teacherWidth) }
-    let rows = activations(student.rows.shape, deviation: extent.deviation)
+    let rows = rows(student.rows.shape, for: extent.weightType, deviation: extent.deviation)
     return VocabularyHead(rows: rows, weight: student.weight, bias: student.bias)
   }
 
@@ -153,7 +153,7 @@ extension CaseInputs {
     _ extent: OperationCase.LossExtent, _ width: Int
   ) -> VocabularyHead {
     VocabularyHead(
-      rows: activations([extent.rows, width], deviation: extent.deviation),
+      rows: rows([extent.rows, width], for: extent.weightType, deviation: extent.deviation),
       weight: matrix(extent.vocabulary, width, extent.weightType),
       bias: extent.hasBiases ? vector([extent.vocabulary]) : nil)
   }

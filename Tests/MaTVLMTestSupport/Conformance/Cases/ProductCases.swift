@@ -155,7 +155,7 @@ extension OperationCase {
 
   /// A convolution's kernel is used as a matrix: all its dimensions but the first are columns.
   private static let patches = OperationCase("linear [9, 24] by [6, 2, 4, 3]", .sum) { inputs in
-    let x = inputs.activations([9, 24])
+    let x = inputs.rows([9, 24], for: .bfloat16)
     let dy = inputs.activations([9, 6])
     let weight = inputs.matrix(6, 24, .bfloat16).reshaped([6, 2, 4, 3])
     return [
