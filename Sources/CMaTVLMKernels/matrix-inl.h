@@ -192,5 +192,5 @@ ROW_PRODUCTS(f16_row_products, uint16_t, WEIGHT_F16)
 #define MATRIX_KERNELS                                                                            \
   {                                                                                               \
     .float_row_products = float_row_products, .bf16_row_products = bf16_row_products,             \
-    .f16_row_products = f16_row_products, .row_product_of_bf16 = single_row_of_bf16                                                          \
+    .f16_row_products = f16_row_products, .row_product_of_bf16 = single_row_of_bf16               \
   }

@@ -183,6 +183,7 @@ INLINE void quantized_panels(const struct matvlm_rounded_rows *x, int64_t rows,
       case 64: quantized_row(&tile, 64, bits); break;
       case 128: quantized_row(&tile, 128, bits); break;
       case 256: quantized_row(&tile, 256, bits); break;
+      default: __builtin_trap();
       }
     }
     return;

@@ -29,10 +29,10 @@ public struct InferenceBenchmark: Sendable {
     return one + (rows - 1) * (two - one)
   }
 
-  /// Whether such a state has room in memory beside the weights.
+  /// Whether such a state has room in memory beside the weights, and beside what is read between tokens.
   public func hasRoom(rows: Int) -> Bool {
     guard model.device == .cpu else { return true }
-    let state = stateBytes(rows: rows)
+    let state = stateBytes(rows: rows) + MemoryPass.byteCount
     return state < ProcessMemory.availableBytes
       && state + Self.weightBytes(model) < Int(ProcessInfo.processInfo.physicalMemory)
   }

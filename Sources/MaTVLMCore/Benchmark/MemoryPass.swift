@@ -9,7 +9,8 @@ package struct MemoryPass {
   private let x: Tensor  // [1, 4096]
   private let clock = ContinuousClock()
 
-  private static let byteCount = 5 << 28
+  /// Of the memory, which is held as long as this is.
+  package static let byteCount = 5 << 28
 
   package init(_ device: Device) {
     let (type, width) = (device.backend.activationType, 4096)
