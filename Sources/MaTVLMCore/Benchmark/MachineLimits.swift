@@ -14,7 +14,8 @@ public struct MachineLimits: Sendable, Encodable {
   /// The best of some products whose operands stay in caches. Weights in 16 bits may be unpacked to
   /// float32 first, so that float32 weights, which are not, say as well what is possible.
   private static func multiplications(_ device: Device, _ weights: DType) -> Double {
-    let (backend, side) = (device.backend, 1024)
+    // A card is done with matrices that a processor's caches hold before it has answered.
+    let (backend, side) = (device.backend, device == .cpu ? 1024 : 8192)
     let x = Tensor.zeros([side, side], backend.activationType, on: device)
     let types = weights.isFloatingPoint ? [weights, backend.activationType] : [weights]
     let seconds = Set(types).map { type in
