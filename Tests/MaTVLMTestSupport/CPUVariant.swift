@@ -1,18 +1,19 @@
 import CMaTVLMKernels
 import MaTVLMTensor
 
-/// The CPU backend with the kernels of one instruction set that this processor has; the last one rounds
-/// rows for weights in bfloat16.
+/// The CPU backend with the kernels of one instruction set that this processor has; the last one also with
+/// rows rounded for weights in bfloat16.
 package struct CPUVariant: Sendable, CustomStringConvertible {
   package let description: String
   package let device: Device
 
   package static let all = [
-    ("generic", MATVLM_GENERIC), ("AVX2", MATVLM_AVX2), ("AVX-512", MATVLM_AVX512),
-    ("AVX-512 with bfloat16", MATVLM_AVX512_BF16),
-  ].compactMap { name, set in
+    ("generic", MATVLM_GENERIC, false), ("AVX2", MATVLM_AVX2, false),
+    ("AVX-512", MATVLM_AVX512, false), ("AVX-512 with bfloat16", MATVLM_AVX512_BF16, false),
+    ("AVX-512 with bfloat16, rounding rows", MATVLM_AVX512_BF16, true),
+  ].compactMap { name, set, rounds in
     CPUBackend(set).map {
-      $0.roundsRows = true
+      $0.roundsRows = rounds
       return CPUVariant(description: name, device: Device($0))
     }
   }

@@ -11,7 +11,11 @@ struct BenchTests {
 
   private static func results(_ arguments: [String]) throws -> [[String: Any]] {
     let object = try Workplace().run(["bench"] + arguments + ["--json"]).requireSuccess().object()
-    return try #require(object["results"] as? [[String: Any]])
+    let results = try #require(object["results"] as? [[String: Any]])
+    for speed in results.compactMap({ $0["speed"] as? [String: Any] }) {
+      #expect(speed["limit"] as? Double ?? 0 > 0)
+    }
+    return results
   }
 
   @Test("decode: teacher beside students, each context, in one table and one picture")

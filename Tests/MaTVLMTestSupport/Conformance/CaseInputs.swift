@@ -5,14 +5,17 @@ struct CaseInputs {
   let device: Device
   /// What activations are rounded to, so that a reference with wider ones sees the same numbers.
   private let activationType: DType
+  /// Whether the device that is judged rounds rows for weights in bfloat16.
+  private let roundsRows: Bool
   private var generator: RandomGenerator
   /// Inputs that no function may write, with their bytes.
   private var guarded: [(tensor: Tensor, bytes: [UInt8])] = []
 
-  /// - Parameter activationType: of the device that is judged.
-  init(of operation: OperationCase, on device: Device, activationType: DType) {
+  /// - Parameter judged: the device that is compared with a reference.
+  init(of operation: OperationCase, on device: Device, judging judged: Device) {
     self.device = device
-    self.activationType = activationType
+    activationType = judged.backend.activationType
+    roundsRows = (judged.backend as? CPUBackend)?.roundsRows ?? false
     let seed = operation.name.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) {
       ($0 ^ UInt64($1)) &* 0x100_0000_01B3  // FNV-1a
     }
@@ -27,10 +30,10 @@ struct CaseInputs {
     return guardedTensor(values, shape, backend.activationType)
   }
 
-  /// Rows for products with weights of a type: where that is bfloat16, a device may round rows to it.
+  /// Rows for products with weights of a type, such that a device which rounds them changes nothing.
   mutating func rows(_ shape: Shape, for weights: DType, deviation: Double = 1) -> Tensor {
     let values = normal(shape.count, 0, deviation).map {
-      rounded($0, to: weights == .bfloat16 ? .bfloat16 : activationType)
+      rounded($0, to: roundsRows && weights == .bfloat16 ? .bfloat16 : activationType)
     }
     return guardedTensor(values, shape, backend.activationType)
   }

@@ -22,7 +22,7 @@ package func conformanceFailures(
 extension OperationCase {
   /// The bits of every result on a CPU-like device, for comparisons of a device with itself.
   package func resultBits(on device: Device) -> [[UInt32]] {
-    var inputs = CaseInputs(of: self, on: device, activationType: device.backend.activationType)
+    var inputs = CaseInputs(of: self, on: device, judging: device)
     return body(&inputs).map { output in
       output.tensor.dtype == .int32
         ? output.tensor.indices().map { UInt32(bitPattern: Int32($0)) }
@@ -32,7 +32,7 @@ extension OperationCase {
 
   /// Name, type and shape of every result, which even a device without values has.
   package func resultShapes(on device: Device) -> [String] {
-    var inputs = CaseInputs(of: self, on: device, activationType: device.backend.activationType)
+    var inputs = CaseInputs(of: self, on: device, judging: device)
     return body(&inputs).map { "\($0.name): \($0.tensor.dtype) \($0.tensor.shape)" }
   }
 
@@ -40,10 +40,10 @@ extension OperationCase {
     of device: Device, against reference: Device, toleranceScale: Double
   ) -> [String] {
     let activationType = device.backend.activationType
-    var referenceInputs = CaseInputs(of: self, on: reference, activationType: activationType)
+    var referenceInputs = CaseInputs(of: self, on: reference, judging: device)
     let expected = body(&referenceInputs)
     for output in expected { device.poison(output.tensor.shape) }
-    var inputs = CaseInputs(of: self, on: device, activationType: activationType)
+    var inputs = CaseInputs(of: self, on: device, judging: device)
     let results = body(&inputs)
     guard results.map(\.name) == expected.map(\.name) else {
       return ["results are \(results.map(\.name)), not \(expected.map(\.name))"]
