@@ -119,25 +119,22 @@ extension CPUBackend {
     _ x: RoundedRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
   ) -> ProductWork {
     let matrix = QuantizedMatrix(weight)
-    let panelBytes = matrix.layout.codesShape.width
-    let step = max(
-      2,
-      piece(of: matrix.layout.panels, bytes: panelBytes, rows: x.count, least: 1 << 18) / 2 * 2
-    )
-    let pieces = (matrix.layout.panels + step - 1) / step
+    let pieces = OutputPieces(
+      matrix.layout.panels, bytes: matrix.layout.codesShape.width, rows: x.count,
+      threads: threads, least: 1 << 18, multiple: 2)
     let blocks = (x.count + Self.rowBlock - 1) / Self.rowBlock
-    return ProductWork(items: pieces * blocks, y: y) { [self] item in
-      let row = item / pieces * Self.rowBlock
-      let panel = item % pieces * step
-      let first = panel * QuantizedLayout.panelRows
+    nonisolated(unsafe) let argument = matrix.kernelArgument  // `matrix` is kept, and read only
+    return ProductWork(items: pieces.count * blocks, y: y) { [self] item in
+      let row = item / pieces.count * Self.rowBlock
+      let panels = pieces[item % pieces.count]
+      let first = panels.lowerBound * QuantizedLayout.panelRows
       let height = min(Self.rowBlock, x.count - row)
-      let width = min(step, matrix.layout.panels - panel)
       var rows = x.kernelArgument(from: row)
-      var argument = matrix.kernelArgument
+      var argument = argument
       kernels.quantized.products(
-        &rows, Int64(height), &argument, Int64(panel), Int64(width),
+        &rows, Int64(height), &argument, Int64(panels.lowerBound), Int64(panels.count),
         bias.map { UnsafePointer($0.floats) }, y.row(row) + first, Int64(matrix.outputs))
-      let end = min(matrix.outputs, first + width * QuantizedLayout.panelRows)
+      let end = min(matrix.outputs, panels.upperBound * QuantizedLayout.panelRows)
       return (row..<row + height, first..<end)
     }
   }

@@ -65,18 +65,6 @@ extension CPUBackend {
   /// of memory.
   func isFew(_ rows: Int) -> Bool { rows <= 32 }
 
-  /// How many outputs of a matrix one thread reads at a time, for a few rows of x: some hundred
-  /// kilobytes of weights. For a single row, whose weights come from memory, long pieces are read
-  /// faster, as long as there are enough of them for all threads.
-  ///
-  /// - Parameters:
-  ///   - bytes: of an output's weights.
-  ///   - least: bytes of a short piece.
-  func piece(of outputs: Int, bytes: Int, rows: Int, least: Int) -> Int {
-    let longest = rows == 1 ? min(1 << 21, outputs * bytes / (4 * threads)) : 0
-    return max(least, longest) / max(1, bytes)
-  }
-
   private func fewRowsWork(
     _ x: FloatRows, rounded: Tensor?, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
   ) -> ProductWork {
@@ -84,11 +72,11 @@ extension CPUBackend {
     // Floats hold what was rounded: more rows than one have no kernel of their own.
     let x = isRounded && x.count > 1 ? FloatRows(convert(rounded!, to: .float32)) : x
     let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
-    let bytes = max(1, inputs * weight.dtype.byteCount)
-    let grain = max(
-      4, piece(of: outputs, bytes: bytes, rows: x.count, least: 1 << 17) / 4 * 4)
-    return ProductWork(items: (outputs + grain - 1) / grain, y: y) { [self] item in
-      let range = item * grain..<min(outputs, (item + 1) * grain)
+    let pieces = OutputPieces(
+      outputs, bytes: inputs * weight.dtype.byteCount, rows: x.count, threads: threads,
+      least: 1 << 17, multiple: 4)
+    return ProductWork(items: pieces.count, y: y) { [self] item in
+      let range = pieces[item]
       let (first, count) = (range.lowerBound * inputs, Int64(range.count))
       let part = bias.map { UnsafePointer($0.floats + range.lowerBound) }
       let (from, result) = (x.row(0), y.row(0) + range.lowerBound)
