@@ -56,6 +56,29 @@ struct BenchTests {
     #expect(table.contains("memory limit") && table.contains("25 % student"))
   }
 
+  @Test("distill: an update's time, and its operations beside those of products alone")
+  func distill() throws {
+    let (width, layers, vocabulary, length) = (128, 4, 1024, 64)
+    let object = try Workplace().run(
+      "bench", "distill", "--hidden", "\(width)", "--layers", "\(layers)", "--heads", "4",
+      "--vocab", "\(vocabulary)", "--batch", "2", "--length", "\(length)", "--repeats", "1"
+    ).requireSuccess().object()
+    func number(_ key: String) throws -> Double { try #require(object[key] as? Double) }
+    let (operations, seconds, limit) = try (
+      number("operations"), number("seconds"), number("limit")
+    )
+    #expect(try abs(number("fraction_of_limit") * limit * seconds / operations - 1) < 1e-6)
+    #expect(try abs(number("tokens_per_second") * seconds - Double(2 * length)) < 1e-3)
+    // Products by hand, in squares of the width: a block has 12, and one layer's attention of 4
+    // becomes a mixer of 5. Gradients of activations end at the first layer, which trains.
+    let (heads, block, mixer) = (vocabulary / width, 12, 5)
+    let forward = (layers * block + heads) + ((layers - 1) * block + (8 + mixer) + heads)
+    let backward = heads + (layers - 1) * block + 1 + mixer
+    let products = 2.0 * Double(2 * length * width * width * (forward + backward))
+    // The rest is attention, scans and what is done to each element.
+    #expect((1...1.3).contains(operations / products), "\(operations) of \(products)")
+  }
+
   @Test("prefill: lengths of prompts, of a folder's model and of its hybrid")
   func prefill() throws {
     let results = try Self.results([

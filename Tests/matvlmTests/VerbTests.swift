@@ -98,13 +98,4 @@ struct VerbTests {
       .expectFailure(EXIT_FAILURE, ["libcuda"])
     #expect(try workplace.content == before)
   }
-
-  @Test("bench measures and prints one object")
-  func bench() throws {
-    let object = try Workplace().run(
-      "bench", "distill", "--hidden", "32", "--layers", "2", "--heads", "2", "--vocab", "64",
-      "--batch", "2", "--length", "8", "--repeats", "1"
-    ).requireSuccess().object()
-    #expect((object["tokens_per_second"] as? Double ?? 0) > 0)
-  }
 }

@@ -16,7 +16,7 @@ extension Initialization {
 
   /// A tensor of these values. They depend on `generator` and the shape only: not on the device, the
   /// number of threads or `dtype`, to which they are rounded.
-  func tensor(
+  package func tensor(
     _ shape: Shape, _ dtype: DType, on backend: any Backend, using generator: RandomGenerator
   ) -> Tensor {
     require(dtype.isFloatingPoint, "Initialization: \(shape) of \(dtype)")
