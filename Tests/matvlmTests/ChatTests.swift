@@ -8,7 +8,9 @@ struct ChatTests {
 
   init() throws { workplace = try Workplace() }
 
-  private func chat(_ options: String...) throws -> Terminal {
+  private func chat(_ options: String...) throws -> Terminal { try chat(options) }
+
+  private func chat(_ options: [String]) throws -> Terminal {
     let terminal = try Terminal(["chat", "--model", "teacher"] + options, in: workplace.folder)
     try terminal.wait(for: "/help lists the instructions\n> ")
     return terminal
@@ -108,9 +110,12 @@ struct ChatTests {
     #expect(try terminal.waitForEnd() == 0)
   }
 
-  @Test("a conversation that was saved goes on as it would have")
-  func saved() throws {
-    let terminal = try chat("--max-tokens", "5")
+  @Test(
+    "a conversation that was saved goes on as it would have, whatever the weights are",
+    arguments: [[], ["--quantize", "int8"], ["--quantize", "int4"]])
+  func saved(_ weights: [String]) throws {
+    let options = ["--max-tokens", "5"] + weights
+    let terminal = try chat(options)
     terminal.type("/image images/a.png")
     try terminal.wait(for: "what about it?\n> ")
     for question in ["what shape", "how many"] {
@@ -129,7 +134,7 @@ struct ChatTests {
     #expect(try terminal.wait(for: "(cut after 5 tokens)\n> ") == expected)
 
     let other = try Terminal(
-      ["chat", "--model", "teacher", "--max-tokens", "5", "--load", "my chat.session"],
+      ["chat", "--model", "teacher", "--load", "my chat.session"] + options,
       in: workplace.folder)
     try other.wait(for: "my chat.session: turns 2, pictures 1\n")
     try other.wait(for: "> ")

@@ -37,7 +37,7 @@ extension Tensor {
 
   /// The first bytes as they are stored on the device.
   package func leadingBytes(atMost count: Int) -> [UInt8] {
-    let count = min(count, shape.count * dtype.byteCount)
+    let count = min(count, dtype.byteCount(of: shape))
     return Array(unsafeUninitializedCapacity: count) { buffer, written in
       backend.read(storage.memory, at: 0, into: UnsafeMutableRawBufferPointer(buffer))
       written = count
