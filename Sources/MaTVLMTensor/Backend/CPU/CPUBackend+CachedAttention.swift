@@ -100,12 +100,15 @@ extension CPUBackend {
       let count = Int(positions.int32s[row]) + 1
       let first = rows.last?.ranges.upperBound ?? 0
       let starts = stride(from: 0, to: count, by: Int(MATVLM_KEY_RANGE))
+      // Whole rows are read in the order of memory, where there are enough for all threads.
+      let hasEnough = count > 4 * threads * Int(MATVLM_KEY_RANGE)
+      let neighbours = hasEnough ? geometry.keyValueHeads : Self.fewNeighbours
       for (index, start) in starts.enumerated() {
-        for head in stride(from: 0, to: geometry.keyValueHeads, by: Self.neighbouringHeads) {
+        for head in stride(from: 0, to: geometry.keyValueHeads, by: neighbours) {
           parts.append(
             RowPart(
               segment: block.segment, keys: start..<min(count, start + Int(MATVLM_KEY_RANGE)),
-              keyHeads: head..<min(geometry.keyValueHeads, head + Self.neighbouringHeads),
+              keyHeads: head..<min(geometry.keyValueHeads, head + neighbours),
               row: row, range: first + index))
         }
       }
@@ -130,8 +133,8 @@ extension CPUBackend {
     }
   }
 
-  /// Key heads whose columns one thread reads side by side.
-  private static var neighbouringHeads: Int { 8 }
+  /// Key heads whose columns one thread reads side by side when there are few keys.
+  private static var fewNeighbours: Int { 8 }
 
   private func attend(
     _ part: RowPart, _ q: Tensor, _ keys: Tensor, _ values: Tensor,

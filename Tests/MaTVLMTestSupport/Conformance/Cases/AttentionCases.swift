@@ -104,6 +104,12 @@ extension OperationCase {
       let extent = AttentionExtent(
         lengths: [], heads: heads, keyValueHeads: keyValueHeads, headWidth: headWidth)
       return OperationCase(name, .chain) { inputs in appended(extent, rotary: rotary, &inputs) }
+    }
+    + [nil, DType.bfloat16].map { type in
+      let name = "cachedAttention 12/12 heads of 16, one row after many"
+      return OperationCase(name + (type.map { ", \($0)" } ?? ""), .chain, cacheType: type) {
+        afterMany(type, &$0)
+      }
     } + [
       OperationCase("appendRows", .exact) { inputs in
         let segments = Segments([3, 0, 4])
@@ -152,6 +158,23 @@ extension OperationCase {
       filled = zip(filled, lengths).map(+)
       return .activation("after \(filled)", output)
     }
+  }
+
+  /// So many keys that threads share them by rows.
+  private static func afterMany(_ cacheType: DType?, _ inputs: inout CaseInputs) -> [CaseOutput] {
+    let extent = AttentionExtent(lengths: [], heads: 12, keyValueHeads: 12, headWidth: 16)
+    let count = 1101
+    let caches = (0..<2).map { _ in
+      let cache = inputs.emptyCache([count + 3, extent.keyWidth], cacheType)
+      inputs.backend.appendRows(
+        inputs.activations([count, extent.keyWidth]), to: [cache],
+        positions: inputs.indices(Array(0..<count)), Segments([count]))
+      return cache
+    }
+    let output = inputs.backend.cachedAttention(
+      inputs.activations([1, extent.queryWidth]), keys: [caches[0]], values: [caches[1]],
+      positions: inputs.indices([count - 1]), extent.geometry(isCausal: true), Segments([1]))
+    return [.activation("output", output)]
   }
 
   private static func decoded(
