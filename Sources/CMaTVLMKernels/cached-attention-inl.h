@@ -85,8 +85,8 @@ static void soften_row(float *scores, ptrdiff_t count, float *largest, float *su
   *sum = vf_sum(total);
 }
 
-// Asks for a head's part of the `count` rows that follow as many others, of which the first begins at `at`:
-// rows of other heads lie between, so that the processor does not see by itself what comes next.
+// Asks for a head's columns of the `count` rows that follow as many others; of these, the first one's begin
+// at `at`. Other heads' columns lie between, so that the processor does not see by itself what comes next.
 INLINE void ask_for_next(const int count, const void *rows, ptrdiff_t at, ptrdiff_t stride,
                          ptrdiff_t width, const int is_bf16) {
   const ptrdiff_t size = is_bf16 ? 2 : 4, line = 64;

@@ -12,6 +12,7 @@ struct OutputPieces: Sendable {
 
   /// - Parameters:
   ///   - bytes: of an output's weights.
+  ///   - rows: of x.
   ///   - least: bytes of a short piece.
   ///   - multiple: of which a piece's outputs are, but for the last one's.
   init(_ outputs: Int, bytes: Int, rows: Int, threads: Int, least: Int, multiple: Int) {
