@@ -3,17 +3,25 @@ import MaTVLMTensor
 /// Keys and values of one sequence in one attention layer. Rows are added in place; copying the
 /// struct shares them, ``copy()`` does not.
 public struct KeyValueCache: Sendable {
-  /// [capacity, G·P]; the first ``count`` rows are in use.
+  /// [capacity, G·P]; the first ``count`` rows are in use, the others undefined.
   package private(set) var keys: Tensor
   package private(set) var values: Tensor
   /// Rows in use.
   public private(set) var count = 0
 
-  init(width: Int, capacity: Int, _ type: DType, on device: Device) {
+  /// - Parameter zeroRows: how many are in use already, all zero, for measurements.
+  init(width: Int, capacity: Int, zeroRows: Int, _ type: DType, on device: Device) {
     require(
-      device.backend.cacheTypes.contains(type), "KeyValueCache: \(type) on \(device)")
-    keys = .zeros([capacity, width], type, on: device)
-    values = .zeros([capacity, width], type, on: device)
+      device.backend.cacheTypes.contains(type) && zeroRows <= capacity,
+      "KeyValueCache: \(type) on \(device), \(zeroRows) of \(capacity) rows in use")
+    func empty() -> Tensor {
+      // What is not written takes no memory on devices whose pages come with the first use.
+      zeroRows > 0
+        ? .zeros([capacity, width], type, on: device)
+        : Tensor(uninitialized: [capacity, width], type, on: device.backend)
+    }
+    (keys, values) = (empty(), empty())
+    count = zeroRows
   }
 
   /// Keys and values of all rows so far, [rows, G·P] each; there is room for no more.
@@ -43,18 +51,7 @@ public struct KeyValueCache: Sendable {
   /// Makes room for `rows` more rows; grows by half at least, so that long answers copy rarely.
   package mutating func reserve(_ rows: Int) {
     guard count + rows > capacity else { return }
-    let grown = max(count + rows, capacity + capacity / 2)
-    let old = Tensor(indices: Array(0..<capacity), on: keys.device)
-    (keys, values) = (Self.grown(keys, old, grown), Self.grown(values, old, grown))
-  }
-
-  /// The rows `old` and zeros after them, [count, G·P].
-  private static func grown(_ cache: Tensor, _ old: Tensor, _ count: Int) -> Tensor {
-    let (backend, type) = (cache.backend, cache.backend.activationType)
-    guard cache.dtype != type else { return backend.scatterAddRows(cache, old, count: count) }
-    // Activations hold every value of a narrower cache.
-    let rows = backend.scatterAddRows(backend.convert(cache, to: type), old, count: count)
-    return backend.convert(rows, to: cache.dtype)
+    self = copy(capacity: max(count + rows, capacity + capacity / 2))
   }
 
   /// Counts rows that were appended.
@@ -68,10 +65,27 @@ public struct KeyValueCache: Sendable {
   }
 
   /// A cache of the same rows that shares nothing with this one.
-  public func copy() -> KeyValueCache {
+  public func copy() -> KeyValueCache { copy(capacity: capacity) }
+
+  private func copy(capacity: Int) -> KeyValueCache {
     var copy = self
-    copy.keys = keys.backend.convert(keys, to: keys.dtype)
-    copy.values = values.backend.convert(values, to: values.dtype)
+    copy.keys = Self.copy(usedKeys, capacity: capacity)
+    copy.values = Self.copy(usedValues, capacity: capacity)
+    return copy
+  }
+
+  /// New memory that begins with `rows`, [capacity, G·P].
+  private static func copy(_ rows: Tensor, capacity: Int) -> Tensor {
+    let (backend, count) = (rows.backend, rows.shape.rows)
+    let copy = Tensor(
+      uninitialized: [capacity, rows.shape.width], rows.dtype, on: backend)
+    guard count > 0 else { return copy }
+    // Activations hold every value of a narrower cache.
+    let wide =
+      rows.dtype == backend.activationType
+      ? rows : backend.convert(rows, to: backend.activationType)
+    let positions = Tensor(indices: Array(0..<count), on: rows.device)  // [count]
+    backend.appendRows(wide, to: [copy], positions: positions, Segments([count]))
     return copy
   }
 }

@@ -77,14 +77,16 @@ public struct PhiAttention: Layer {
   }
 
   /// An empty cache of one sequence, with room for `capacity` rows.
-  /// - Parameter type: how keys and values are kept; nil: as the device's activations.
+  /// - Parameters:
+  ///   - zeroRows: how many are in use already, all zero, for measurements.
+  ///   - type: how keys and values are kept; nil: as the device's activations.
   /// - Precondition: the device has caches of this type.
   public func makeCache(
-    capacity: Int, _ type: DType? = nil, on device: Device
+    capacity: Int, zeroRows: Int = 0, _ type: DType? = nil, on device: Device
   ) -> KeyValueCache {
     KeyValueCache(
-      width: key.weight.shape.rows, capacity: capacity, type ?? device.backend.activationType,
-      on: device)
+      width: key.weight.shape.rows, capacity: capacity, zeroRows: zeroRows,
+      type ?? device.backend.activationType, on: device)
   }
 
   public var parameters: [Parameter] {

@@ -44,8 +44,7 @@ public struct InferenceBenchmark: Sendable {
     withoutGradients {
       ProcessMemory.resetPeak()
       let decoder = model.decoder
-      var states = [decoder.makeState(capacity: context + tokens + 2)]
-      states[0].skip(context)
+      var states = [decoder.makeState(capacity: context + tokens + 2, zeroRows: context)]
       var step = DecodingStep(decoder, sequences: 1)
       var generator = RandomGenerator(seed: 3)
       func next() -> Double {

@@ -26,12 +26,6 @@ public struct DecodingState: Sendable {
     position += 1
   }
 
-  /// Counts rows as seen whose keys and values are zero, for measurements.
-  mutating func skip(_ rows: Int) {
-    mixers = mixers.map { $0.advanced(by: rows) }
-    position += rows
-  }
-
   /// What recurrent mixers remember, in the order of their blocks.
   var recurrent: [Mamba2State] {
     mixers.compactMap { if case .recurrent(let state) = $0 { state } else { nil } }

@@ -51,7 +51,7 @@ extension VisionLanguageModel {
     for request in requests { try check(request) }
     guard !requests.isEmpty else { return [] }
     return try withoutGradients {
-      var run = GenerationRun(self, requests.map(started))
+      var run = GenerationRun(self, requests.map { started($0) })
       let pictures = requests.flatMap(\.pictures)
       try run.readPrompts(images: pictures.isEmpty ? nil : imageRows(pictures))
       return try run.answers(onText)
@@ -59,10 +59,11 @@ extension VisionLanguageModel {
   }
 
   /// A request of which nothing has been read.
-  func started(_ request: GenerationRequest) -> StartedRequest {
+  /// - Parameter room: for how many rows there is room at least.
+  func started(_ request: GenerationRequest, room: Int = 0) -> StartedRequest {
     let rows = request.promptIDs.count + request.pictures.count * configuration.vision.tokens
     // Longer answers make room as they grow.
-    let state = decoder.makeState(capacity: rows + min(request.maximumTokens, 1024))
+    let state = decoder.makeState(capacity: max(room, rows + min(request.maximumTokens, 1024)))
     return StartedRequest(request: request, readIDs: 0, state: state)
   }
 

@@ -199,10 +199,16 @@ public struct HybridDecoder: Layer {
   /// The state of one sequence before its first row.
   /// - Parameter capacity: rows that fit before attention layers have to make room.
   public func makeState(capacity: Int = 256) -> DecodingState {
+    makeState(capacity: capacity, zeroRows: 0)
+  }
+
+  /// The state after `zeroRows` rows whose keys and values are all zero, for measurements.
+  func makeState(capacity: Int, zeroRows: Int) -> DecodingState {
     let device = embedding.weight.value.device
-    return DecodingState(
-      mixers: blocks.map { $0.mixer.makeState(capacity: capacity, cacheType, on: device) },
-      position: 0)
+    let mixers = blocks.map {
+      $0.mixer.makeState(capacity: capacity, zeroRows: zeroRows, cacheType, on: device)
+    }
+    return DecodingState(mixers: mixers, position: zeroRows)
   }
 
   /// x [T, D], embedded rows that follow what the states have seen → final rows [T, D].

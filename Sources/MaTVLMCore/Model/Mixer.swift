@@ -58,11 +58,14 @@ public enum Mixer: Layer {
     }
   }
 
-  /// The state before the first row.
-  func makeState(capacity: Int, _ cacheType: DType?, on device: Device) -> MixerState {
+  /// The state before the first row, or after some that left only zeros.
+  func makeState(
+    capacity: Int, zeroRows: Int, _ cacheType: DType?, on device: Device
+  ) -> MixerState {
     switch self {
     case .attention(let attention):
-      .keyValues(attention.makeCache(capacity: capacity, cacheType, on: device))
+      .keyValues(
+        attention.makeCache(capacity: capacity, zeroRows: zeroRows, cacheType, on: device))
     case .mamba(let mamba): .recurrent(Mamba2State(mamba.configuration, on: device))
     }
   }
@@ -113,11 +116,11 @@ public enum MixerState: Sendable {
     self = .keyValues(cache)
   }
 
-  /// This state after recorded work has added rows to it.
-  func advanced(by rows: Int = 1) -> MixerState {
+  /// This state after recorded work has added a row to it.
+  func advanced() -> MixerState {
     switch self {
     case .keyValues(var cache):
-      cache.advance(rows)
+      cache.advance(1)
       return .keyValues(cache)
     case .recurrent: return self
     }

@@ -128,7 +128,15 @@ public struct ChatSession: Sendable {
     let tokens = model.configuration.vision.tokens
     return states.resume(prompt, tokensPerPicture: tokens).map {
       StartedRequest(request: request, readIDs: $0.readIDs, state: $0.state)
-    } ?? model.started(request)
+    } ?? fresh(request)
+  }
+
+  /// With room for the model's whole context, so that later turns do not copy what earlier ones
+  /// left; with less where so much may not be kept.
+  private func fresh(_ request: GenerationRequest) -> StartedRequest {
+    let roomy = model.started(request, room: model.configuration.maximumLength)
+    // The other half is for pictures and snapshots.
+    return roomy.state.byteCount <= byteBudget / 2 ? roomy : model.started(request)
   }
 
   private mutating func finish(

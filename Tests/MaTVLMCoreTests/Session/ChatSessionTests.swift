@@ -80,6 +80,21 @@ struct ChatSessionTests {
     #expect(try polls("a.png") == decoder)
   }
 
+  @Test("later turns copy no caches: the first makes room for the context, where the budget has it")
+  func room() throws {
+    let model = try GoldenModels.load("teacher")
+    let context = model.decoder.makeState(capacity: model.configuration.maximumLength).byteCount
+    for (byteBudget, hasRoom) in [(Int.max, true), (2 * context, true), (2 * context - 1, false)] {
+      var session = ChatSession(model, byteBudget: byteBudget)
+      session.maximumTokens = 2
+      let kept = try (0..<3).map { _ in
+        _ = try session.respond(to: "how many")
+        return session.byteCount
+      }
+      #expect(hasRoom ? kept == [context, context, context] : kept[0] < kept[2])
+    }
+  }
+
   @Test("what a question may not be leaves the conversation as it was", arguments: ["student"])
   func problems(_ folder: String) throws {
     var session = ChatSession(try GoldenModels.load(folder))
