@@ -144,6 +144,10 @@ package final class CUDABackend: Backend {
     self.memory.withLock { $0.free(UInt64(memory.bits), byteCount: byteCount) }
   }
 
+  package func releaseKeptMemory() {
+    attempt(queues: false) { try memory.withLock { try $0.trim() } }
+  }
+
   package func write(_ bytes: UnsafeRawBufferPointer, to memory: Memory, at offset: Int) {
     guard let base = bytes.baseAddress, bytes.count > 0 else { return }
     forget(UInt64(memory.bits))

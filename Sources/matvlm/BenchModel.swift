@@ -72,16 +72,21 @@ struct BenchModel: ParsableArguments {
 
   /// Measures each of the models, and prints the table.
   func run(_ unit: BenchTable.Unit, _ measure: (InferenceBenchmark) -> [BenchmarkResult]) throws {
-    let opened = try open()
-    let layers = opened.decoder.blocks.count
+    var opened = try open()
     if !opened.decoder.mambaLayers.isEmpty, ssmRatio.values != [0] {
       throw ValidationError("--ssm-ratio goes with a model that has no Mamba-2 layers yet.")
     }
     let limits = MachineLimits(for: opened)
-    let results = try ssmRatio.values.flatMap { ratio in
-      let layers = ratio > 0 ? LayerPlacement.even.layers(ratio: ratio, of: layers) : []
-      let model = layers.isEmpty ? opened : try opened.withRandomMixers(at: layers)
-      return measure(InferenceBenchmark(model, limits))
+    var results: [BenchmarkResult] = []
+    for (index, ratio) in ssmRatio.values.enumerated() {
+      let count = opened.decoder.blocks.count
+      let model =
+        ratio == 0
+        ? opened
+        : try opened.withRandomMixers(at: LayerPlacement.even.layers(ratio: ratio, of: count))
+      // The last one is measured without the attention that it does not share with others.
+      if index == ssmRatio.values.count - 1 { opened = model }
+      results += measure(InferenceBenchmark(model, limits))
     }
     if let plot {
       try AtomicFile.write(Data(SpeedChart(results).svg.utf8), to: URL(fileURLWithPath: plot))

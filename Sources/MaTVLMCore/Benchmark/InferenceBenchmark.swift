@@ -42,7 +42,7 @@ public struct InferenceBenchmark: Sendable {
   /// - Parameter context: rows that came before: as many are in the caches, all zero.
   public func decode(context: Int, tokens: Int) -> BenchmarkResult {
     withoutGradients {
-      ProcessMemory.resetPeak()
+      beginPeak()
       let decoder = model.decoder
       var states = [decoder.makeState(capacity: context + tokens + 2, zeroRows: context)]
       var step = DecodingStep(decoder, sequences: 1)
@@ -87,7 +87,7 @@ public struct InferenceBenchmark: Sendable {
 
   private func prefill(tokens: Int, repeats: Int, picture: RGBImage?) -> BenchmarkResult {
     withoutGradients {
-      ProcessMemory.resetPeak()
+      beginPeak()
       let decoder = model.decoder
       var generator = RandomGenerator(seed: 4)
       let ids = (0..<tokens).map { _ in token(&generator) }
@@ -112,6 +112,12 @@ public struct InferenceBenchmark: Sendable {
         limit: limits.multiplications, stateBytes: stateBytes,
         peakBytes: ProcessMemory.peakBytes)
     }
+  }
+
+  /// Memory that making the model, or the case before, has left is none of what follows.
+  private func beginPeak() {
+    model.device.backend.releaseKeptMemory()
+    ProcessMemory.resetPeak()
   }
 
   private static func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }

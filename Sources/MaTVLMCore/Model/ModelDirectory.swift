@@ -49,6 +49,8 @@ extension VisionLanguageModel {
       origin: ModelOrigin(directory: directory, checkpoint: checkpoint))
     try checkpoint.requireNothingUnexpected { ModelOrigin.isUncomputed($0, configuration) }
     try model.checkTokenizer(directory)
+    // Quantising needs matrices as they were, which answers do not.
+    device.backend.releaseKeptMemory()
     return model
   }
 

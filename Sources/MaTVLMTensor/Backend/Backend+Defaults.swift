@@ -4,6 +4,7 @@ extension Backend {
   package var failure: (any Error)? { nil }
   package var holdsQuantizedWeights: Bool { false }
   package var memoryInUse: Int? { nil }
+  package func releaseKeptMemory() {}
   package var holdsValues: Bool { true }
   package func record(_ body: () -> [Tensor]) -> (any RecordedWork)? { nil }
 

@@ -22,15 +22,11 @@ extension Tensor {
   ) {
     self.init(uninitialized: shape, dtype, on: backend)
     guard backend.holdsValues else { return }
-    let values = UnsafeMutableBufferPointer<Float>.allocate(
-      capacity: min(conversionChunk, shape.count))
-    defer { values.deallocate() }
-    for start in stride(from: 0, to: shape.count, by: conversionChunk) {
-      let elements = start..<min(start + conversionChunk, shape.count)
-      let part = UnsafeMutableBufferPointer(rebasing: values[..<elements.count])
-      fill(elements, part)
-      Tensor.converting(UnsafeRawBufferPointer(part), .float32, to: dtype, on: backend) {
-        backend.write($0, to: storage.memory, at: start * dtype.byteCount)
+    forEachHostChunk(of: 0..<shape.count, width: MemoryLayout<Float>.stride) { elements, buffer in
+      let values = buffer.bindMemory(to: Float.self)
+      fill(elements, values)
+      Tensor.converting(UnsafeRawBufferPointer(values), .float32, to: dtype, on: backend) {
+        backend.write($0, to: storage.memory, at: elements.lowerBound * dtype.byteCount)
       }
     }
   }
@@ -47,16 +43,11 @@ extension Tensor {
   /// Hands the values, rounded to `dtype` by the device, to `body` as host bytes, in order and a
   /// chunk at a time.
   func forEachChunk(as dtype: DType, _ body: (UnsafeRawBufferPointer) throws -> Void) rethrows {
-    let buffer = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: min(conversionChunk, shape.count) * self.dtype.byteCount, alignment: 64)
-    defer { buffer.deallocate() }
-    for start in stride(from: 0, to: shape.count, by: conversionChunk) {
-      let count = min(conversionChunk, shape.count - start)
-      let part = UnsafeMutableRawBufferPointer(
-        rebasing: buffer[..<(count * self.dtype.byteCount)])
-      backend.read(storage.memory, at: start * self.dtype.byteCount, into: part)
+    let width = self.dtype.byteCount
+    try forEachHostChunk(of: 0..<shape.count, width: width) { elements, buffer in
+      backend.read(storage.memory, at: elements.lowerBound * width, into: buffer)
       try Tensor.converting(
-        UnsafeRawBufferPointer(part), self.dtype, to: dtype, on: backend, body)
+        UnsafeRawBufferPointer(buffer), self.dtype, to: dtype, on: backend, body)
     }
   }
 
@@ -64,14 +55,9 @@ extension Tensor {
   func forEachChunk(
     of range: Range<Int>, _ body: (UnsafeRawBufferPointer) throws -> Void
   ) rethrows {
-    let buffer = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: min(conversionChunk, range.count), alignment: 64)
-    defer { buffer.deallocate() }
-    for start in stride(from: range.lowerBound, to: range.upperBound, by: conversionChunk) {
-      let count = min(conversionChunk, range.upperBound - start)
-      let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<count])
-      backend.read(storage.memory, at: start, into: part)
-      try body(UnsafeRawBufferPointer(part))
+    try forEachHostChunk(of: range, width: 1) { bytes, buffer in
+      backend.read(storage.memory, at: bytes.lowerBound, into: buffer)
+      try body(UnsafeRawBufferPointer(buffer))
     }
   }
 
@@ -83,11 +69,35 @@ extension Tensor {
     let count = bytes.count / source.byteCount
     let converted = backend.convert(
       Tensor(copying: bytes, [count], source, on: backend), to: target)
-    let buffer = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: count * target.byteCount, alignment: 64)
-    defer { buffer.deallocate() }
-    backend.read(converted.storage.memory, at: 0, into: buffer)
-    try body(UnsafeRawBufferPointer(buffer))
+    try withHostBuffer(byteCount: count * target.byteCount) { buffer in
+      backend.read(converted.storage.memory, at: 0, into: buffer)
+      try body(UnsafeRawBufferPointer(buffer))
+    }
+  }
+}
+
+/// Bytes of the host for a while, in memory that a processor's tensors come from: the C library would
+/// keep buffers of this size between small blocks, hundreds of megabytes of them after a checkpoint.
+private func withHostBuffer<Result>(
+  byteCount: Int, _ body: (UnsafeMutableRawBufferPointer) throws -> Result
+) rethrows -> Result {
+  let storage = Storage(CPUBackend.shared, byteCount: byteCount)
+  return try withExtendedLifetime(storage) {
+    try body(UnsafeMutableRawBufferPointer(start: $0.memory.pointer, count: byteCount))
+  }
+}
+
+/// Calls `body` for each ``conversionChunk`` of `range`, in order, with room on the host for it.
+/// - Parameter width: bytes of each of its elements.
+private func forEachHostChunk(
+  of range: Range<Int>, width: Int,
+  _ body: (Range<Int>, UnsafeMutableRawBufferPointer) throws -> Void
+) rethrows {
+  try withHostBuffer(byteCount: min(conversionChunk, range.count) * width) { buffer in
+    for start in stride(from: range.lowerBound, to: range.upperBound, by: conversionChunk) {
+      let chunk = start..<min(start + conversionChunk, range.upperBound)
+      try body(chunk, UnsafeMutableRawBufferPointer(rebasing: buffer[..<(chunk.count * width)]))
+    }
   }
 }
 

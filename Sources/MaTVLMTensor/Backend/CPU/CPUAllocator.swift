@@ -14,13 +14,43 @@ final class CPUAllocator: Sendable {
   func allocate(_ byteCount: Int) -> UInt {
     let size = KeptBlocks<UInt>.size(for: byteCount)
     if let reused = kept.withLock({ $0.take(size) }) { return reused }
-    var pointer: UnsafeMutableRawPointer?
-    let status = posix_memalign(&pointer, Self.alignment, size)
-    guard status == 0, let pointer else {
+    guard let address = Self.isMapped(size) ? Self.map(size) : Self.take(size) else {
       fatalError("out of memory: \(size) bytes for a tensor")
     }
-    adviseLargePages(UInt(bitPattern: pointer), byteCount)
-    return UInt(bitPattern: pointer)
+    adviseLargePages(address, byteCount)
+    return address
+  }
+
+  func free(_ address: UInt, _ byteCount: Int) {
+    let size = KeptBlocks<UInt>.size(for: byteCount)
+    if !kept.withLock({ $0.keep(address, size) }) { Self.release(address, size) }
+  }
+
+  /// Gives everything that is kept back to the system.
+  func releaseKept() {
+    for (address, size) in kept.withLock({ $0.removeAll() }) { Self.release(address, size) }
+  }
+
+  // MARK: The system
+
+  /// Whether blocks of a size are pages of their own: the C library would keep those that it gets
+  /// back between others that are in use.
+  private static func isMapped(_ size: Int) -> Bool { size >= 1 << 20 }
+
+  private static func map(_ size: Int) -> UInt? {
+    let pages = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    return pages == MAP_FAILED ? nil : UInt(bitPattern: pages)
+  }
+
+  private static func take(_ size: Int) -> UInt? {
+    var pointer: UnsafeMutableRawPointer?
+    let status = posix_memalign(&pointer, alignment, size)
+    return status == 0 ? pointer.map { UInt(bitPattern: $0) } : nil
+  }
+
+  private static func release(_ address: UInt, _ size: Int) {
+    let pointer = UnsafeMutableRawPointer(bitPattern: address)
+    if isMapped(size) { munmap(pointer!, size) } else { Foundation.free(pointer) }
   }
 
   /// Asks for large pages where whole ones fit: reading gigabytes of weights token by token, small
@@ -35,11 +65,5 @@ final class CPUAllocator: Sendable {
       // Where the system has none, small pages do.
       madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_HUGEPAGE)
     #endif
-  }
-
-  func free(_ address: UInt, _ byteCount: Int) {
-    let size = KeptBlocks<UInt>.size(for: byteCount)
-    if kept.withLock({ $0.keep(address, size) }) { return }
-    Foundation.free(UnsafeMutableRawPointer(bitPattern: address))
   }
 }

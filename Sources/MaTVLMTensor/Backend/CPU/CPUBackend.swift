@@ -80,6 +80,8 @@ package final class CPUBackend: Backend {
 
   package func free(_ memory: Memory, byteCount: Int) { allocator.free(memory.bits, byteCount) }
 
+  package func releaseKeptMemory() { allocator.releaseKept() }
+
   package func write(_ bytes: UnsafeRawBufferPointer, to memory: Memory, at offset: Int) {
     guard let start = bytes.baseAddress else { return }
     nonisolated(unsafe) let base = start  // parts are read, each by one thread

@@ -25,6 +25,13 @@ struct KeptBlocks<Block> {
     return blocks[size]!.remove(at: place)
   }
 
+  /// Keeps no block any longer.
+  /// - Returns: those that were kept, and their sizes.
+  mutating func removeAll() -> [(block: Block, size: Int)] {
+    defer { (blocks, bytes) = ([:], 0) }
+    return blocks.flatMap { size, blocks in blocks.map { ($0, size) } }
+  }
+
   /// - Returns: false when too much is kept already.
   mutating func keep(_ block: Block, _ size: Int) -> Bool {
     guard bytes + size <= limit else { return false }
