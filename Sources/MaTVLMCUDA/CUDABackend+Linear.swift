@@ -80,6 +80,24 @@ extension CUDABackend {
     return dx
   }
 
+  package func linearInputGradient(
+    _ dy: Tensor, _ weight: Tensor, through activation: Activation, of x: Tensor
+  ) -> Tensor {
+    let shape = MatrixProduct(
+      rows: dy.shape.rows, columns: x.shape.width, inner: weight.shape.rows,
+      input: dy.dtype, output: x.dtype, hasGELUGradient: true)
+    // The library's GELU is the form with tanh, and takes whole 16 bytes of columns.
+    guard activation == .geluTanh, dy.dtype == .bfloat16, x.dtype == .bfloat16,
+      shape.columns % 8 == 0, shape.rows > 0
+    else { return activateGradient(linearInputGradient(dy, weight), x, activation) }
+    require(
+      dy.shape == [x.shape.rows, weight.shape.rows] && weight.shape.width == x.shape.width,
+      "linearInputGradient: dy \(dy.shape), weight \(weight.shape), x \(x.shape)")
+    let dx = empty(x.shape, x.dtype)
+    multiply(shape, dy.address, by: weight, activated: x, into: dx.address)
+    return dx
+  }
+
   package func linearWeightGradient(_ dy: Tensor, _ x: Tensor) -> Tensor {
     require(
       dy.shape.rows == x.shape.rows, "linearWeightGradient: dy \(dy.shape), x \(x.shape)")
@@ -104,27 +122,32 @@ extension CUDABackend {
   /// Queues a product with weights in whatever type they are stored.
   private func multiply(
     _ shape: MatrixProduct, _ first: UInt64, by weight: Tensor, bias: Tensor? = nil,
-    addingTo addend: UInt64? = nil, into result: UInt64
+    activated: Tensor? = nil, addingTo addend: UInt64? = nil, into result: UInt64
   ) {
     let second = weights(weight, in: shape.input)
     // What was written out for this product alone must not make room for its bias.
     withExtendedLifetime(second) {
-      multiply(shape, first, second.address, bias: bias, addingTo: addend, into: result)
+      multiply(
+        shape, first, second.address, bias: bias, activated: activated, addingTo: addend,
+        into: result)
     }
   }
 
   /// Queues a product by cuBLASLt, which adds the bias in the result's type.
-  /// - Parameter addend: what an accumulating product is added to; nil: what is there.
+  /// - Parameters:
+  ///   - activated: what went into the activation that the result goes back through.
+  ///   - addend: what an accumulating product is added to; nil: what is there.
   func multiply(
     _ shape: MatrixProduct, _ first: UInt64, _ second: UInt64, bias: Tensor? = nil,
-    addingTo addend: UInt64? = nil, into result: UInt64
+    activated: Tensor? = nil, addingTo addend: UInt64? = nil, into result: UInt64
   ) {
     var shape = shape
     shape.hasBias = bias != nil
     let bias = bias.map { weights($0, in: shape.output) }
     attempt {
       try products.multiply(
-        shape, first, second, bias: bias?.address, addingTo: addend ?? result, into: result)
+        shape, first, second, bias: bias?.address, activated: activated?.address,
+        addingTo: addend ?? result, into: result)
     }
   }
 

@@ -70,6 +70,9 @@ struct MatrixProduct: Hashable {
   var hasBias = false
   /// Whether the result goes through GELU, in the form with tanh.
   var hasGELU = false
+  /// Whether the result is a gradient that goes back through such a GELU, of another matrix of its shape
+  /// and type.
+  var hasGELUGradient = false
   /// Whether the result is added to another matrix of its shape.
   var accumulates = false
 }
@@ -109,17 +112,18 @@ final class MatrixProducts: Sendable {
   }
 
   /// Queues a product on the device's stream.
-  /// - Parameter addend: what an accumulating product is added to, `result` itself or another.
+  /// - Parameters:
+  ///   - activated: what went into the GELU that a gradient goes back through.
+  ///   - addend: what an accumulating product is added to, `result` itself or another.
   func multiply(
-    _ shape: MatrixProduct, _ first: UInt64, _ second: UInt64, bias: UInt64?,
+    _ shape: MatrixProduct, _ first: UInt64, _ second: UInt64, bias: UInt64?, activated: UInt64?,
     addingTo addend: UInt64, into result: UInt64
   ) throws {
     try state.withLock { state in
       let plan = try state.plans[shape] ?? plan(shape, state.handle)
       state.plans[shape] = plan
-      if var bias {
-        try set(plan.product, .biasPointer, &bias)
-      }
+      if var bias { try set(plan.product, .biasPointer, &bias) }
+      if var activated { try set(plan.product, .auxiliaryPointer, &activated) }
       var alpha: Float = 1
       var beta: Float = shape.accumulates ? 1 : 0
       var algorithm = plan.algorithm
@@ -145,6 +149,8 @@ final class MatrixProducts: Sendable {
     case transposeSecond = 4
     case epilogue = 7
     case biasPointer = 8
+    case auxiliaryPointer = 11
+    case auxiliaryRowLength = 12
     case biasType = 26
   }
 
@@ -165,9 +171,14 @@ final class MatrixProducts: Sendable {
     var transpose: Int32 = 1
     if shape.transposesSecond { try set(plan.product, .transposeFirst, &transpose) }
     if shape.transposesFirst { try set(plan.product, .transposeSecond, &transpose) }
-    // CUBLASLT_EPILOGUE_BIAS and CUBLASLT_EPILOGUE_GELU
-    var epilogue: UInt32 = (shape.hasBias ? 4 : 0) | (shape.hasGELU ? 32 : 0)
+    // CUBLASLT_EPILOGUE_BIAS, CUBLASLT_EPILOGUE_GELU and CUBLASLT_EPILOGUE_DGELU
+    var epilogue: UInt32 =
+      (shape.hasBias ? 4 : 0) | (shape.hasGELU ? 32 : 0) | (shape.hasGELUGradient ? 192 : 0)
     if epilogue != 0 { try set(plan.product, .epilogue, &epilogue) }
+    if shape.hasGELUGradient {
+      var length = Int64(shape.columns)
+      try set(plan.product, .auxiliaryRowLength, &length)
+    }
     if shape.hasBias {
       var type = shape.output.cudaType
       try set(plan.product, .biasType, &type)

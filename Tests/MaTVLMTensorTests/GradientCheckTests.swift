@@ -72,6 +72,22 @@ struct GradientCheckTests {
       } == [])
   }
 
+  /// The gradient goes through layer and activation at once, and by another way through the activation alone.
+  @Test(arguments: [Activation.gelu, .geluTanh, .silu])
+  mutating func activatedProductsAddedToAStream(_ activation: Activation) {
+    let frozen = check.constant([5, 5])
+    #expect(
+      check.failures([[3, 5], [3, 5], [5, 5]]) { inputs in
+        let activated = activate(inputs[1], activation)
+        return addLinear(
+          inputs[0] + activated,
+          [
+            LinearTerm(activated, Projection(weight: inputs[2], bias: nil)),
+            LinearTerm(activated, Projection(weight: frozen, bias: nil)),
+          ])
+      } == [])
+  }
+
   @Test(arguments: Quantization.Code.allCases)
   mutating func quantizedProducts(_ code: Quantization.Code) {
     let weight = check.device.backend.convert(

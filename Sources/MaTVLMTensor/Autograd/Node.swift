@@ -19,6 +19,7 @@ package final class Node: Sendable {
   let inputs: [History?]
   let outputs: Int
   private let pullback: Mutex<Pullback?>
+  private let savedActivation = Mutex<ActivatedRows?>(nil)
 
   private static let counter = Atomic<Int>(0)
 
@@ -39,8 +40,15 @@ package final class Node: Sendable {
 
   var isLeaf: Bool { inputs.isEmpty }
 
+  /// What was activated, if that is what the operation did and no gradient was taken through it yet.
+  var activated: ActivatedRows? {
+    get { savedActivation.withLock { $0 } }
+    set { savedActivation.withLock { $0 = newValue } }
+  }
+
   /// Runs the pullback and drops it, freeing what it saved.
   func consume(_ outputGradients: [Tensor?]) -> [Tensor?] {
+    activated = nil
     let run = pullback.withLock { saved in
       defer { saved = nil }
       return saved
@@ -50,6 +58,13 @@ package final class Node: Sendable {
     }
     return run(outputGradients)
   }
+}
+
+/// Rows before an activation. A layer that reads the activated ones can take its gradient back through
+/// both at once.
+struct ActivatedRows: Sendable {
+  let x: Tensor
+  let activation: Activation
 }
 
 /// Whether operations on trainable values are recorded.

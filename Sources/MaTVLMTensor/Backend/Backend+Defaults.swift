@@ -24,6 +24,12 @@ extension Backend {
     terms.reduce(stream) { add($0, linear($1.x, $1.projection.weight, $1.projection.bias)) }
   }
 
+  package func linearInputGradient(
+    _ dy: Tensor, _ weight: Tensor, through activation: Activation, of x: Tensor
+  ) -> Tensor {
+    activateGradient(linearInputGradient(dy, weight), x, activation)
+  }
+
   package func linearInputGradient(_ terms: [(dy: Tensor, weight: Tensor)]) -> Tensor {
     terms.dropFirst().reduce(linearInputGradient(terms[0].dy, terms[0].weight)) {
       add($0, linearInputGradient($1.dy, $1.weight))

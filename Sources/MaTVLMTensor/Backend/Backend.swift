@@ -86,6 +86,11 @@ package protocol Backend: AnyObject, Sendable {
   func addLinear(_ stream: Tensor, _ terms: [LinearTerm]) -> Tensor
   /// dy [T, O], weight [O, I] → dy weight [T, I]
   func linearInputGradient(_ dy: Tensor, _ weight: Tensor) -> Tensor
+  /// dy weight ⊙ activation′(x) [T, I]: what ``linearInputGradient(_:_:)`` gives for activated rows, for
+  /// those before the activation, x [T, I].
+  func linearInputGradient(
+    _ dy: Tensor, _ weight: Tensor, through activation: Activation, of x: Tensor
+  ) -> Tensor
   /// Σ dy weight [T, I] over `terms`, of which there is at least one.
   func linearInputGradient(_ terms: [(dy: Tensor, weight: Tensor)]) -> Tensor
   /// dy [T, O], x [T, I] → dyᵀ x, float32 [O, I]

@@ -27,7 +27,9 @@ extension Tensor {
 /// activation(x), element by element.
 public func activate(_ x: Tensor, _ activation: Activation) -> Tensor {
   let saved = x.detached
-  return x.backend.activate(x, activation).recording("activate", [x]) { dy in
+  let y = x.backend.activate(x, activation).recording("activate", [x]) { dy in
     [dy.backend.activateGradient(dy, saved, activation)]
   }
+  y.history?.node.activated = ActivatedRows(x: x, activation: activation)
+  return y
 }

@@ -53,20 +53,38 @@ public func addLinear(_ stream: Tensor, _ terms: [LinearTerm]) -> Tensor {
   require(
     terms.allSatisfy { $0.projection.activation == nil }, "addLinear: a layer has an activation")
   let layers = terms.map(\.projection)
-  let inputs = [stream] + terms.map(\.x) + layers.map(\.weight) + layers.map(\.bias)
+  // The gradient of activated rows goes on to those before the activation at once.
+  let activated = terms.map { $0.x.history?.node.activated }
+  let inputs =
+    [stream] + zip(terms, activated).map { $1?.x ?? $0.x } + layers.map(\.weight)
+    + layers.map(\.bias)
   guard isRecorded(inputs) else { return stream.backend.addLinear(stream, terms) }
-  let needsX = terms.map { $0.x.history != nil }
+  let rows = zip(terms, activated).map { term, activated in
+    GradientOfRows(
+      weight: term.projection.weight.detached, isNeeded: term.x.history != nil,
+      activation: activated.map { (of: $0.x.detached, $0.activation) })
+  }
   let needsBias = layers.map { $0.bias?.history != nil }
   let savedX = terms.map { $0.projection.weight.history != nil ? $0.x.detached : nil }
-  let weights = layers.map(\.weight.detached)
   return stream.backend.addLinear(stream, terms).recording("addLinear", inputs) { dy in
-    let backend = dy.backend
-    return [dy]
-      + weights.indices.map {
-        needsX[$0] ? backend.linearInputGradient(dy, weights[$0]) : nil
-      }
-      + zip(savedX, weights).map { x, weight in
-        x.map { backend.linearWeightGradient(dy, $0).reshaped(weight.shape) }
-      } + needsBias.map { $0 ? backend.sumRows(dy) : nil }
+    [dy] + rows.map { $0(dy) }
+      + zip(savedX, rows).map { x, rows in
+        x.map { dy.backend.linearWeightGradient(dy, $0).reshaped(rows.weight.shape) }
+      } + needsBias.map { $0 ? dy.backend.sumRows(dy) : nil }
+  }
+}
+
+/// The gradient of what a layer reads, or of what was activated to be read.
+private struct GradientOfRows: Sendable {
+  let weight: Tensor
+  let isNeeded: Bool
+  let activation: (of: Tensor, Activation)?
+
+  func callAsFunction(_ dy: Tensor) -> Tensor? {
+    guard isNeeded else { return nil }
+    guard let (x, activation) = activation else {
+      return dy.backend.linearInputGradient(dy, weight)
+    }
+    return dy.backend.linearInputGradient(dy, weight, through: activation, of: x)
   }
 }

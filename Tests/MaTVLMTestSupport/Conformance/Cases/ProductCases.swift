@@ -3,7 +3,7 @@ import MaTVLMTensor
 extension OperationCase {
   static let products: [OperationCase] =
     weighted + quantized + quantizedTogether + quantizedSums + weightGradients + [patches]
-    + together
+    + together + throughActivations
 
   private struct Extent {
     let rows, inputs, outputs: Int
@@ -151,6 +151,21 @@ extension OperationCase {
         return [.activation("dx", made.backend.linearInputGradient(terms))]
       },
     ]
+  }
+
+  /// Of a width that fills 16 bytes in every type, and of one that does not.
+  private static let throughActivations = [24, 37].flatMap { width in
+    [Activation.gelu, .geluTanh, .silu].map { activation in
+      OperationCase("linearInputGradient of \(width) through \(activation)", .sum) { inputs in
+        let dy = inputs.activations([40, 16])
+        let weight = inputs.matrix(16, width, .bfloat16)
+        let x = inputs.activations([40, width])
+        return [
+          .activation(
+            "dx", inputs.backend.linearInputGradient(dy, weight, through: activation, of: x))
+        ]
+      }
+    }
   }
 
   /// A convolution's kernel is used as a matrix: all its dimensions but the first are columns.
