@@ -22,12 +22,7 @@ public struct InferenceBenchmark: Sendable {
   }
 
   /// Bytes of the state after `rows` rows, without making one.
-  public func stateBytes(rows: Int) -> Int {
-    let (one, two) = (
-      model.decoder.makeState(capacity: 1).byteCount, model.decoder.makeState(capacity: 2).byteCount
-    )
-    return one + (rows - 1) * (two - one)
-  }
+  public func stateBytes(rows: Int) -> Int { model.decoder.stateByteCount(capacity: rows) }
 
   /// Whether such a state has room in memory beside the weights, and beside what is read between tokens.
   public func hasRoom(rows: Int) -> Bool {

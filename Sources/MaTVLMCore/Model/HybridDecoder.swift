@@ -202,6 +202,12 @@ public struct HybridDecoder: Layer {
     makeState(capacity: capacity, zeroRows: 0)
   }
 
+  /// Bytes of a state with room for `capacity` rows, without making one.
+  func stateByteCount(capacity: Int) -> Int {
+    let (none, one) = (makeState(capacity: 0).byteCount, makeState(capacity: 1).byteCount)
+    return none + capacity * (one - none)
+  }
+
   /// The state after `zeroRows` rows whose keys and values are all zero, for measurements.
   func makeState(capacity: Int, zeroRows: Int) -> DecodingState {
     let device = embedding.weight.value.device

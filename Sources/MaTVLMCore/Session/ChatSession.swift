@@ -131,12 +131,16 @@ public struct ChatSession: Sendable {
     } ?? fresh(request)
   }
 
-  /// With room for the model's whole context, so that later turns do not copy what earlier ones
-  /// left; with less where so much may not be kept.
+  /// Rows of a conversation that have room at once at most, whatever context a model claims.
+  private static let mostRoom = 4096
+
+  /// With room for the model's context, so that later turns do not copy what earlier ones left; with
+  /// less where so much may not be kept.
   private func fresh(_ request: GenerationRequest) -> StartedRequest {
-    let roomy = model.started(request, room: model.configuration.maximumLength)
+    let room = min(model.configuration.maximumLength, Self.mostRoom)
     // The other half is for pictures and snapshots.
-    return roomy.state.byteCount <= byteBudget / 2 ? roomy : model.started(request)
+    let hasRoom = model.decoder.stateByteCount(capacity: room) <= byteBudget / 2
+    return model.started(request, room: hasRoom ? room : 0)
   }
 
   private mutating func finish(
