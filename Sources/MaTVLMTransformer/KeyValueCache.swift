@@ -14,13 +14,13 @@ public struct KeyValueCache: Sendable {
     require(
       device.backend.cacheTypes.contains(type) && zeroRows <= capacity,
       "KeyValueCache: \(type) on \(device), \(zeroRows) of \(capacity) rows in use")
-    func empty() -> Tensor {
+    func rows() -> Tensor {
       // What is not written takes no memory on devices whose pages come with the first use.
       zeroRows > 0
         ? .zeros([capacity, width], type, on: device)
         : Tensor(uninitialized: [capacity, width], type, on: device.backend)
     }
-    (keys, values) = (empty(), empty())
+    (keys, values) = (rows(), rows())
     count = zeroRows
   }
 

@@ -69,21 +69,10 @@ extension Tensor {
     let count = bytes.count / source.byteCount
     let converted = backend.convert(
       Tensor(copying: bytes, [count], source, on: backend), to: target)
-    try withHostBuffer(byteCount: count * target.byteCount) { buffer in
+    try CPUBackend.shared.withScratch(byteCount: count * target.byteCount) { buffer in
       backend.read(converted.storage.memory, at: 0, into: buffer)
       try body(UnsafeRawBufferPointer(buffer))
     }
-  }
-}
-
-/// Bytes of the host for a while, in memory that a processor's tensors come from: the C library would
-/// keep buffers of this size between small blocks, hundreds of megabytes of them after a checkpoint.
-private func withHostBuffer<Result>(
-  byteCount: Int, _ body: (UnsafeMutableRawBufferPointer) throws -> Result
-) rethrows -> Result {
-  let storage = Storage(CPUBackend.shared, byteCount: byteCount)
-  return try withExtendedLifetime(storage) {
-    try body(UnsafeMutableRawBufferPointer(start: $0.memory.pointer, count: byteCount))
   }
 }
 
@@ -93,7 +82,8 @@ private func forEachHostChunk(
   of range: Range<Int>, width: Int,
   _ body: (Range<Int>, UnsafeMutableRawBufferPointer) throws -> Void
 ) rethrows {
-  try withHostBuffer(byteCount: min(conversionChunk, range.count) * width) { buffer in
+  try CPUBackend.shared.withScratch(byteCount: min(conversionChunk, range.count) * width) {
+    buffer in
     for start in stride(from: range.lowerBound, to: range.upperBound, by: conversionChunk) {
       let chunk = start..<min(start + conversionChunk, range.upperBound)
       try body(chunk, UnsafeMutableRawBufferPointer(rebasing: buffer[..<(chunk.count * width)]))

@@ -5,10 +5,19 @@ extension CPUBackend {
   func withScratch<Result>(
     _ count: Int, _ body: (UnsafeMutablePointer<Float>) -> Result
   ) -> Result {
-    let byteCount = count * MemoryLayout<Float>.stride
+    withScratch(byteCount: count * MemoryLayout<Float>.stride) {
+      body($0.baseAddress!.assumingMemoryBound(to: Float.self))
+    }
+  }
+
+  /// Bytes with undefined content, for as long as `body` runs. The C library would keep large ones between
+  /// small blocks, hundreds of megabytes of them after a checkpoint.
+  func withScratch<Result>(
+    byteCount: Int, _ body: (UnsafeMutableRawBufferPointer) throws -> Result
+  ) rethrows -> Result {
     let memory = allocate(byteCount: byteCount)
     defer { free(memory, byteCount: byteCount) }
-    return body(memory.pointer.assumingMemoryBound(to: Float.self))
+    return try body(UnsafeMutableRawBufferPointer(start: memory.pointer, count: byteCount))
   }
 }
 
