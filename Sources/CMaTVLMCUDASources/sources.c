@@ -47,6 +47,9 @@ static const unsigned char cached_attention[] = {
 static const unsigned char convolution[] = {
 #embed "Kernels/convolution.cu"
 };
+static const unsigned char convolution_fours[] = {
+#embed "Kernels/convolution_fours.cu"
+};
 static const unsigned char elementwise[] = {
 #embed "Kernels/elementwise.cu"
 };
@@ -100,6 +103,7 @@ static const matvlm_cuda_source sources[] = {
     ENTRY("attention_warpgroup.cu", attention_warpgroup),
     ENTRY("cached_attention.cu", cached_attention),
     ENTRY("convolution.cu", convolution),
+    ENTRY("convolution_fours.cu", convolution_fours),
     ENTRY("elementwise.cu", elementwise),
     ENTRY("gated_norm.cu", gated_norm),
     ENTRY("gemv.cu", gemv),

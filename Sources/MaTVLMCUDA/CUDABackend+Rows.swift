@@ -58,7 +58,7 @@ extension CUDABackend {
   }
 
   /// Copies `width` columns of every row; zeros where there is no `x`.
-  private func copyColumns(
+  func copyColumns(
     _ y: Tensor, at yColumn: Int, _ x: Tensor?, at xColumn: Int, width: Int
   ) {
     let extents = [y.shape.width, yColumn, x?.shape.width ?? 0, xColumn, width]

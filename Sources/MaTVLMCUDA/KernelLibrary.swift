@@ -23,6 +23,7 @@ package enum KernelFile: String, CaseIterable, Sendable {
   case scan
   case scanGradient = "scan_gradient"
   case gatedNorm = "gated_norm"
+  case convolutionFours = "convolution_fours"
   case convolution, elementwise, gemv, losses, norms, reductions, rows
 
   /// What comes before its own text.

@@ -81,13 +81,13 @@ public struct Mamba2Mixer: Layer {
   package func scanInputs(
     _ projected: Tensor, _ layout: SequenceLayout
   ) -> (z: Tensor, inputs: StateSpaceInputs) {
-    let parts = splitColumns(
-      projected,
-      [configuration.innerWidth, configuration.convolutionWidth, configuration.heads])
-    let (z, xBC, dt) = (parts[0], parts[1], parts[2])
-    let convolved = causalConvolution(
-      xBC, convolutionWeight.value, convolutionBias.value, layout.segments)
-    return (z, inputs(convolved, dt))
+    let parts = mixerParts(
+      projected, convolutionWeight.value, convolutionBias.value, configuration.geometry,
+      layout.segments)
+    let inputs = StateSpaceInputs(
+      x: parts[1], b: parts[2], c: parts[3], dt: parts[4], dtBias: stepBias.value,
+      aLog: aLog.value, d: skip.value)
+    return (parts[0], inputs)
   }
 
   /// Sequences that go on: as above, with one state for each segment.
@@ -115,14 +115,6 @@ public struct Mamba2Mixer: Layer {
       convolution: convolutionWeight.value, convolutionBias: convolutionBias.value,
       stepBias: stepBias.value, aLog: aLog.value, skip: skip.value, norm: normWeight.value,
       epsilon: Mamba2Configuration.normEpsilon)
-  }
-
-  private func inputs(_ convolved: Tensor, _ dt: Tensor) -> StateSpaceInputs {
-    let shared = configuration.sharedWidth
-    let parts = splitColumns(convolved, [shared, shared, configuration.innerWidth])
-    return StateSpaceInputs(
-      x: parts[0], b: parts[1], c: parts[2], dt: dt, dtBias: stepBias.value, aLog: aLog.value,
-      d: skip.value)
   }
 
   public var parameters: [Parameter] {

@@ -136,10 +136,15 @@ struct GradientCheckTests {
   }
 
   @Test mutating func convolution() {
-    #expect(
-      check.failures([[7, 3], [3, 1, 4], [3]]) {
-        causalConvolution($0[0], $0[1], $0[2], Segments([5, 0, 2]))
-      } == [])
+    let geometry = StateSpaceGeometry(
+      heads: 2, groups: 1, headWidth: 2, stateWidth: 1, chunk: 4)
+    for used in [[0, 1, 2, 3, 4], [1, 3]] {  // parts that something is made of
+      #expect(
+        check.failures([[7, 4 + 2 + 1 + 2 + 2], [5, 1, 4], [5]]) {
+          let parts = mixerParts($0[0], $0[1], $0[2], geometry, Segments([5, 0, 2]))
+          return joinColumns(used.map { parts[$0] })
+        } == [])
+    }
   }
 
   @Test mutating func scan() {

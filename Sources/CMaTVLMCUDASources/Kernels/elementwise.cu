@@ -44,10 +44,7 @@ __device__ __forceinline__ float activationDerivative(float x, int kind) {
       return 0.5f * (1.0f + t)
              + 0.5f * x * (1.0f - t * t) * SQRT_2_OVER_PI * (1.0f + 3.0f * CUBIC * x * x);
     }
-    default: {
-      float s = sigmoid(x);
-      return s * (1.0f + x * (1.0f - s));
-    }
+    default: return siluGradient(x);
   }
 }
 

@@ -48,28 +48,52 @@ extension Backend {
     _ projected: Tensor, _ weights: MixerWeights, _ geometry: StateSpaceGeometry,
     _ segments: Segments, tails: [Tensor], states: [Tensor]
   ) -> Tensor {
-    let (z, inputs) = scanInputs(projected, weights, geometry, segments, tails: tails)
+    let parts = mixerParts(
+      projected, weights.convolution, weights.convolutionBias, geometry, segments, tails: tails)
+    let inputs = StateSpaceInputs(
+      x: parts[1], b: parts[2], c: parts[3], dt: parts[4], dtBias: weights.stepBias,
+      aLog: weights.aLog, d: weights.skip)
     let y = stateSpaceDuality(inputs, geometry, segments, states: states)
     return gatedRMSNorm(
-      y, gate: z, weights.norm, groupWidth: geometry.headWidth, epsilon: weights.epsilon)
+      y, gate: parts[0], weights.norm, groupWidth: geometry.headWidth, epsilon: weights.epsilon)
   }
 
-  /// The gate, and what the scan takes. A function of its own, so that what was convolved, as large as both,
-  /// is gone before the scan needs memory.
-  private func scanInputs(
-    _ projected: Tensor, _ weights: MixerWeights, _ geometry: StateSpaceGeometry,
-    _ segments: Segments, tails: [Tensor]
-  ) -> (z: Tensor, inputs: StateSpaceInputs) {
-    let widths = geometry.widths
-    let parts = splitColumns(
-      projected, [widths.output, widths.x + widths.b + widths.c, geometry.heads])  // z, xBC, Δ
-    let convolved = causalConvolution(
-      parts[1], weights.convolution, weights.convolutionBias, segments, tails: tails)
-    let xBC = splitColumns(convolved, [widths.x, widths.b, widths.c])
-    let inputs = StateSpaceInputs(
-      x: xBC[0], b: xBC[1], c: xBC[2], dt: parts[2], dtBias: weights.stepBias,
-      aLog: weights.aLog, d: weights.skip)
-    return (parts[0], inputs)
+  package func mixerParts(
+    _ projected: Tensor, _ weight: Tensor, _ bias: Tensor, _ geometry: StateSpaceGeometry,
+    _ segments: Segments, tails: [Tensor]?
+  ) -> [Tensor] {
+    mixerPartsByColumns(projected, weight, bias, geometry, segments, tails: tails)
+  }
+
+  /// What ``mixerParts`` means; a device falls back on it where its own way has limits.
+  package func mixerPartsByColumns(
+    _ projected: Tensor, _ weight: Tensor, _ bias: Tensor, _ geometry: StateSpaceGeometry,
+    _ segments: Segments, tails: [Tensor]?
+  ) -> [Tensor] {
+    let parts = splitColumns(projected, geometry.outerWidths)
+    let convolved = causalConvolution(parts[1], weight, bias, segments, tails: tails)
+    return [parts[0]] + splitColumns(convolved, geometry.convolvedWidths) + [parts[2]]
+  }
+
+  package func mixerPartsGradient(
+    _ parts: [Tensor?], _ projected: Tensor, _ weight: Tensor, _ bias: Tensor,
+    _ geometry: StateSpaceGeometry, _ segments: Segments
+  ) -> (projected: Tensor, weight: Tensor, bias: Tensor) {
+    mixerPartsGradientByColumns(parts, projected, weight, bias, geometry, segments)
+  }
+
+  /// What ``mixerPartsGradient`` means; a device falls back on it where its own way has limits.
+  package func mixerPartsGradientByColumns(
+    _ parts: [Tensor?], _ projected: Tensor, _ weight: Tensor, _ bias: Tensor,
+    _ geometry: StateSpaceGeometry, _ segments: Segments
+  ) -> (projected: Tensor, weight: Tensor, bias: Tensor) {
+    let gradient = causalConvolutionGradient(
+      joinColumns(Array(parts[1...3]), widths: geometry.convolvedWidths),
+      splitColumns(projected, geometry.outerWidths)[1], weight, bias, segments)
+    return (
+      joinColumns([parts[0], gradient.x, parts[4]], widths: geometry.outerWidths),
+      gradient.weight, gradient.bias
+    )
   }
 
   package func attend(_ attention: AppendingAttention) -> Tensor { attendByParts(attention) }
@@ -102,5 +126,12 @@ extension Backend {
     beside terms: [LinearTerm]
   ) -> Tensor {
     addLinear(stream, [LinearTerm(attend(attention), output)] + terms)
+  }
+}
+
+extension StateSpaceGeometry {
+  /// z, what is convolved, Δ.
+  fileprivate var outerWidths: [Int] {
+    [widths.output, convolvedWidths.reduce(0, +), heads]
   }
 }

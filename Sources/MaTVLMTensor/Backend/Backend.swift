@@ -160,6 +160,17 @@ package protocol Backend: AnyObject, Sendable {
   func causalConvolutionGradient(
     _ dy: Tensor, _ x: Tensor, _ weight: Tensor, _ bias: Tensor, _ segments: Segments
   ) -> (x: Tensor, weight: Tensor, bias: Tensor)
+  /// The parts of projected [T, z | x | B | C | Δ], a tensor for each: z and Δ as they are, x, B and C as
+  /// ``causalConvolution`` makes them.
+  func mixerParts(
+    _ projected: Tensor, _ weight: Tensor, _ bias: Tensor, _ geometry: StateSpaceGeometry,
+    _ segments: Segments, tails: [Tensor]?
+  ) -> [Tensor]
+  /// - Parameter parts: the gradient of each part; nil: zeros.
+  func mixerPartsGradient(
+    _ parts: [Tensor?], _ projected: Tensor, _ weight: Tensor, _ bias: Tensor,
+    _ geometry: StateSpaceGeometry, _ segments: Segments
+  ) -> (projected: Tensor, weight: Tensor, bias: Tensor)
   /// The Mamba-2 scan → y [T, H·P]; see ``StateSpaceInputs``.
   /// - Parameter states: per segment float32 [H, P, N]; read as the state before the first row and
   ///   replaced in place by the state after the last one. nil: zero, and not kept.

@@ -126,6 +126,12 @@ extension StateSpaceGeometry {
   package var widths: (x: Int, b: Int, c: Int, output: Int) {
     (groups * headWidth, groups * stateWidth, heads * stateWidth, heads * headWidth)
   }
+
+  /// Columns of the parts of what `in_proj` of a mixer makes: z, x, B, C, Δ.
+  package var projectedWidths: [Int] { [widths.output] + convolvedWidths + [heads] }
+
+  /// Those of them that are convolved: x, B, C.
+  package var convolvedWidths: [Int] { [widths.x, widths.b, widths.c] }
 }
 
 /// The parameters of the middle of a Mamba-2 mixer, all float32.

@@ -81,6 +81,45 @@ extension CountingBackend {
     )
   }
 
+  /// A card convolves columns where they lie; elsewhere they are cut out first.
+  package func mixerParts(
+    _ projected: Tensor, _ weight: Tensor, _ bias: Tensor, _ geometry: StateSpaceGeometry,
+    _ segments: Segments, tails: [Tensor]?
+  ) -> [Tensor] {
+    guard isCard else {
+      return mixerPartsByColumns(projected, weight, bias, geometry, segments, tails: tails)
+    }
+    count(
+      OperationCount(
+        "mixerParts", 2 * elements(weight) * Double(segments.rows),
+        [projected, weight, bias].map { .init($0) }, details: segments.lengths
+      ) { $0.mixerParts($1[0], $1[1], $1[2], geometry, segments, tails: nil)[1] })
+    return geometry.projectedWidths.map { new([segments.rows, $0], projected.dtype) }
+  }
+
+  package func mixerPartsGradient(
+    _ parts: [Tensor?], _ projected: Tensor, _ weight: Tensor, _ bias: Tensor,
+    _ geometry: StateSpaceGeometry, _ segments: Segments
+  ) -> (projected: Tensor, weight: Tensor, bias: Tensor) {
+    guard isCard else {
+      return mixerPartsGradientByColumns(parts, projected, weight, bias, geometry, segments)
+    }
+    let gradients = geometry.projectedWidths.map {
+      OperationCount.Input([segments.rows, $0], projected.dtype)
+    }
+    count(
+      OperationCount(
+        "mixerPartsGradient", 4 * elements(weight) * Double(segments.rows),
+        gradients + [projected, weight, bias].map { .init($0) }, details: segments.lengths
+      ) {
+        $0.mixerPartsGradient(Array($1[..<5]), $1[5], $1[6], $1[7], geometry, segments).projected
+      })
+    return (
+      new(projected.shape, projected.dtype), new(weight.shape, .float32, .gradients),
+      new(bias.shape, .float32, .gradients)
+    )
+  }
+
   package func stateSpaceDuality(
     _ inputs: StateSpaceInputs, _ geometry: StateSpaceGeometry, _ segments: Segments,
     states: [Tensor]?

@@ -21,6 +21,43 @@ extension OperationCase {
         ]
       }
     } + [(24, 4), (5, 2), (33, 3)].map(convolutionPieces)
+    + [
+      ([7], 2, 2, 8, 4), ([40, 0, 3, 1, 90], 4, 2, 80, 4), ([33], 3, 3, 4, 4),
+      ([9, 2], 2, 1, 3, 4),
+      ([12], 2, 2, 8, 3),
+    ].map { lengths, heads, groups, width, taps in
+      mixerParts(
+        lengths,
+        StateSpaceGeometry(
+          heads: heads, groups: groups, headWidth: width, stateWidth: width, chunk: 16), taps)
+    }
+
+  /// The parts of what a mixer's `in_proj` makes; gradients of all of them, and where some have none.
+  private static func mixerParts(
+    _ lengths: [Int], _ geometry: StateSpaceGeometry, _ taps: Int
+  ) -> OperationCase {
+    let widths = geometry.projectedWidths
+    let name = "mixerParts \(lengths), \(widths) columns, \(taps) taps"
+    return OperationCase(name, .chain) { inputs in
+      let segments = Segments(lengths)
+      let channels = geometry.convolvedWidths.reduce(0, +)
+      let projected = inputs.activations([segments.rows, widths.reduce(0, +)])
+      let gradients = widths.map { inputs.activations([segments.rows, $0]) }
+      let (weight, bias) = (inputs.vector([channels, 1, taps]), inputs.vector([channels]))
+      let backend = inputs.backend
+      let parts = backend.mixerParts(
+        projected, weight, bias, geometry, segments, tails: nil)
+      let all = backend.mixerPartsGradient(
+        gradients, projected, weight, bias, geometry, segments)
+      let some = backend.mixerPartsGradient(
+        [nil, gradients[1], nil, gradients[3], nil], projected, weight, bias, geometry, segments)
+      return parts.enumerated().map { .activation("part \($0)", $1) } + [
+        .activation("dprojected", all.projected), .float32("dweight", all.weight),
+        .float32("dbias", all.bias), .activation("dprojected of some", some.projected),
+        .float32("dweight of some", some.weight), .float32("dbias of some", some.bias),
+      ]
+    }
+  }
 
   /// Sequences in pieces that are shorter and longer than the tail that is carried over.
   private static func convolutionPieces(_ channels: Int, _ taps: Int) -> OperationCase {
