@@ -65,12 +65,16 @@ extension CUDABackend {
     let lanes = 16 / y.dtype.byteCount
     let isPacked = extents.allSatisfy { $0 % lanes == 0 }
     let units = isPacked ? extents.map { $0 / lanes } : extents
+    let block = 64
     launch(
       .rows, isPacked ? "copyPacks" : "copyColumns", y.dtype,
-      grid: Grid(y.shape.rows, (units[4] + 1023) / 1024),
+      grid: Grid(
+        (y.shape.rows + 3) / 4,  // ROWS_AT_ONCE of rows.cu
+        (units[4] + block - 1) / block),
+      block: block,
       [
         .tensor(y), .int64(units[0]), .int64(units[1]), .tensor(x), .int64(units[2]),
-        .int64(units[3]), .int32(units[4]),
+        .int64(units[3]), .int32(y.shape.rows), .int32(units[4]),
       ])
   }
 

@@ -198,9 +198,11 @@ private struct Scan {
 
   private func pass(_ states: Tensor, _ cumulative: Tensor, kept: KernelArgument, reverse: Bool) {
     let elements = geometry.headWidth * geometry.stateWidth
+    let block = 128
+    let threads = elements % 4 == 0 ? elements / 4 : elements  // STATE_PACK of scan.cu
     backend.launch(
       source(.scan), "passStates",
-      grid: Grid((elements + 255) / 256, geometry.heads, segments.count),
+      grid: Grid((threads + block - 1) / block, geometry.heads, segments.count), block: block,
       [
         .tensor(states), kept, .tensor(cumulative), chunks,
         backend.table(.tileStarts(segments, rows: chunk)), .int32(geometry.heads),

@@ -40,9 +40,9 @@ __device__ __forceinline__ float activationDerivative(float x, int kind) {
       return 0.5f * (1.0f + erff(x * 0.7071067811865476f))
              + x * 0.3989422804014327f * expf(-0.5f * x * x);
     case GELU_TANH: {
-      float t = tanhf(SQRT_2_OVER_PI * (x + CUBIC * x * x * x));
-      return 0.5f * (1.0f + t)
-             + 0.5f * x * (1.0f - t * t) * SQRT_2_OVER_PI * (1.0f + 3.0f * CUBIC * x * x);
+      const float s = sigmoid(2.0f * SQRT_2_OVER_PI * (x + CUBIC * x * x * x));
+      const float slope = 2.0f * SQRT_2_OVER_PI * (1.0f + 3.0f * CUBIC * x * x);
+      return s + x * s * (1.0f - s) * slope;
     }
     default: return siluGradient(x);
   }

@@ -46,29 +46,38 @@ extern "C" __global__ void scatterAddRows(
   }
 }
 
+#define ROWS_AT_ONCE 4  // of a thread that copies
+
 // y[r, yColumn …< yColumn + width] ← x[r, xColumn …], or zeros where x is null, in units of `Unit`.
 template <class Unit>
 __device__ __forceinline__ void copyUnits(
-    Unit *y, i64 yStride, i64 yColumn, const Unit *x, i64 xStride, i64 xColumn, int width) {
-  y += blockIdx.x * yStride + yColumn;
-  if (x) x += blockIdx.x * xStride + xColumn;
-  const int end = min(width, (int)(blockIdx.y + 1) * 1024);
-  for (int d = blockIdx.y * 1024 + threadIdx.x; d < end; d += blockDim.x)
-    y[d] = x ? x[d] : Unit{};
+    Unit *y, i64 yStride, i64 yColumn, const Unit *x, i64 xStride, i64 xColumn, int rows,
+    int width) {
+  const int d = blockIdx.y * blockDim.x + threadIdx.x, first = blockIdx.x * ROWS_AT_ONCE;
+  if (d >= width) return;
+  Unit held[ROWS_AT_ONCE] = {};
+#pragma unroll
+  for (int r = 0; r < ROWS_AT_ONCE; r++)
+    if (x && first + r < rows) held[r] = x[(first + r) * xStride + xColumn + d];
+#pragma unroll
+  for (int r = 0; r < ROWS_AT_ONCE; r++)
+    if (first + r < rows) y[(first + r) * yStride + yColumn + d] = held[r];
 }
 
-// Grid: (T, ⌈width/1024⌉).
+// Grid: (⌈T / ROWS_AT_ONCE⌉, ⌈width / block⌉).
 extern "C" __global__ void copyColumns(
-    Element *y, i64 yStride, i64 yColumn, const Element *x, i64 xStride, i64 xColumn, int width) {
+    Element *y, i64 yStride, i64 yColumn, const Element *x, i64 xStride, i64 xColumn, int rows,
+    int width) {
   beginKernel();
-  copyUnits(y, yStride, yColumn, x, xStride, xColumn, width);
+  copyUnits(y, yStride, yColumn, x, xStride, xColumn, rows, width);
 }
 
 // The same in packs of sixteen bytes, which every stride and column must be whole numbers of.
 extern "C" __global__ void copyPacks(
-    uint4 *y, i64 yStride, i64 yColumn, const uint4 *x, i64 xStride, i64 xColumn, int width) {
+    uint4 *y, i64 yStride, i64 yColumn, const uint4 *x, i64 xStride, i64 xColumn, int rows,
+    int width) {
   beginKernel();
-  copyUnits(y, yStride, yColumn, x, xStride, xColumn, width);
+  copyUnits(y, yStride, yColumn, x, xStride, xColumn, rows, width);
 }
 
 // Rotates the first `rotary` columns of each head by the angles of positions[t]; pairs lie

@@ -9,6 +9,7 @@
 #define LDN (NP + 8)
 #define Q (sizeof(Element) == 2 ? 64 : 32)
 #define THREADS (2 * Q)  // a warp has sixteen rows of the chunk
+#define STATE_PACK (P * N % 4 ? 1 : 4)  // what a thread has of a state that is passed on
 #define AHEAD 8          // what a walk asks for together, because it does not depend on the way there
 
 // steps, cumulative float32 [T, H] ← Δ = softplus(dt + bias), and the sum of −exp(aLog) Δ from the
@@ -107,34 +108,40 @@ extern "C" __global__ void __launch_bounds__(THREADS) chunkOuterProducts(
 // Walks each segment's chunks and replaces what each adds by the state that enters it: h ← decay h +
 // added, from the first chunk on, or (`reverse`, for gradients) from the last one back. kept: null
 // or the address of each segment's float32 [H, P, N], read first and replaced by what comes out.
-// Grid: (⌈P·N/256⌉, H, S).
+// Grid: (⌈P·N / STATE_PACK / 128⌉, H, S).
+struct alignas(4 * STATE_PACK) StatePack { float v[STATE_PACK]; };
+
 extern "C" __global__ void passStates(
     float *states, const u64 *kept, const float *cumulative, const RowTile *chunks,
     const int *chunkStarts, int heads, int reverse) {
   beginKernel();
-  const int i = blockIdx.x * blockDim.x + threadIdx.x, head = blockIdx.y;
+  const int i = (blockIdx.x * blockDim.x + threadIdx.x) * STATE_PACK, head = blockIdx.y;
   if (i >= P * N) return;
-  float *own = kept ? (float *)kept[blockIdx.z] + (i64)head * P * N + i : nullptr;
-  float h = own ? *own : 0.0f;
+  StatePack *own =
+      kept ? (StatePack *)((float *)kept[blockIdx.z] + (i64)head * P * N + i) : nullptr;
+  StatePack h = {};
+  if (own) h = *own;
   const int begin = chunkStarts[blockIdx.z], end = chunkStarts[blockIdx.z + 1];
   const i64 stride = (i64)heads * P * N;
   states += (i64)head * P * N + i;
   for (int first = begin; first < end; first += AHEAD) {
-    float added[AHEAD], decay[AHEAD];
+    StatePack added[AHEAD];
+    float decay[AHEAD];
 #pragma unroll
     for (int j = 0; j < AHEAD; j++) {
       if (first + j >= end) continue;
       const int c = reverse ? end - 1 - (first + j - begin) : first + j;
       const int last = min(chunks[c].end, chunks[c].first + Q) - 1;
-      added[j] = states[c * stride];
+      added[j] = *(const StatePack *)(states + c * stride);
       decay[j] = expf(cumulative[(i64)last * heads + head]);
     }
 #pragma unroll
     for (int j = 0; j < AHEAD; j++) {
       if (first + j >= end) continue;
       const int c = reverse ? end - 1 - (first + j - begin) : first + j;
-      states[c * stride] = h;
-      h = decay[j] * h + added[j];
+      *(StatePack *)(states + c * stride) = h;
+#pragma unroll
+      for (int k = 0; k < STATE_PACK; k++) h.v[k] = decay[j] * h.v[k] + added[j].v[k];
     }
   }
   if (own) *own = h;
