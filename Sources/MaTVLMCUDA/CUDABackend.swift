@@ -144,7 +144,7 @@ package final class CUDABackend: Backend {
     self.memory.withLock { $0.free(UInt64(memory.bits), byteCount: byteCount) }
   }
 
-  package func releaseKeptMemory() {
+  package func releaseUnusedMemory(beside tensors: [Tensor]) {
     attempt(queues: false) { try memory.withLock { try $0.trim() } }
   }
 

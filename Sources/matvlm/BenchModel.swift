@@ -76,17 +76,16 @@ struct BenchModel: ParsableArguments {
     if !opened.decoder.mambaLayers.isEmpty, ssmRatio.values != [0] {
       throw ValidationError("--ssm-ratio goes with a model that has no Mamba-2 layers yet.")
     }
-    let limits = MachineLimits(for: opened)
+    let count = opened.decoder.blocks.count
+    let replaced = ssmRatio.values.map {
+      $0 == 0 ? [] : LayerPlacement.even.layers(ratio: $0, of: count)
+    }
     var results: [BenchmarkResult] = []
-    for (index, ratio) in ssmRatio.values.enumerated() {
-      let count = opened.decoder.blocks.count
-      let model =
-        ratio == 0
-        ? opened
-        : try opened.withRandomMixers(at: LayerPlacement.even.layers(ratio: ratio, of: count))
-      // The last one is measured without the attention that it does not share with others.
-      if index == ssmRatio.values.count - 1 { opened = model }
-      results += measure(InferenceBenchmark(model, limits))
+    for (index, layers) in replaced.enumerated() {
+      let model = layers.isEmpty ? opened : try opened.withRandomMixers(at: layers)
+      // Attention that no later one has either is not in memory while this one is measured.
+      if replaced[index...].allSatisfy({ Set($0).isSuperset(of: layers) }) { opened = model }
+      results += measure(InferenceBenchmark(model))
     }
     if let plot {
       try AtomicFile.write(Data(SpeedChart(results).svg.utf8), to: URL(fileURLWithPath: plot))

@@ -11,7 +11,7 @@ func measureMemory(_ context: CheckContext) throws -> Bool {
     // What a student replaces in its teacher is given back before anything is measured.
     var model = try VisionLanguageModel.random(ModelSizes(), matrices: matrices, on: device)
     if !mambaLayers.isEmpty { model = try model.withRandomMixers(at: mambaLayers) }
-    let result = InferenceBenchmark(model, MachineLimits(for: model)).decode(
+    let result = InferenceBenchmark(model).decode(
       context: length, tokens: 8)
     try device.check()
     return result

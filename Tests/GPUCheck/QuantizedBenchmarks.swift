@@ -10,7 +10,7 @@ func measureQuantized(_ context: CheckContext) throws -> Bool {
   for (name, code) in [("int8", Quantization.Code.int8), ("int4", .int4)] {
     let model = try VisionLanguageModel.random(
       ModelSizes(), matrices: .quantized(Quantization(code)), on: device)
-    measureDecoding(InferenceBenchmark(model, MachineLimits(for: model)), name, context)
+    measureDecoding(InferenceBenchmark(model), name, context)
   }
   try device.check()
   for code in Quantization.Code.allCases {

@@ -6,13 +6,9 @@ import MaTVLMText
 /// The speed of reading prompts and pictures and of decoding, on tokens that are drawn.
 public struct InferenceBenchmark: Sendable {
   private let model: VisionLanguageModel
-  private let limits: MachineLimits
   private let clock = ContinuousClock()
 
-  /// - Parameter limits: of the model's device, measured in the same minutes, for prompts.
-  public init(_ model: VisionLanguageModel, _ limits: MachineLimits) {
-    (self.model, self.limits) = (model, limits)
-  }
+  public init(_ model: VisionLanguageModel) { self.model = model }
 
   /// Bytes of all weights that are held, each matrix as it is stored.
   public static func weightBytes(_ model: VisionLanguageModel) -> Int { bytes(model.parameters) }
@@ -82,6 +78,7 @@ public struct InferenceBenchmark: Sendable {
 
   private func prefill(tokens: Int, repeats: Int, picture: RGBImage?) -> BenchmarkResult {
     withoutGradients {
+      let limits = MachineLimits(for: model)
       beginPeak()
       let decoder = model.decoder
       var generator = RandomGenerator(seed: 4)
@@ -111,7 +108,7 @@ public struct InferenceBenchmark: Sendable {
 
   /// Memory that making the model, or the case before, has left is none of what follows.
   private func beginPeak() {
-    model.device.backend.releaseKeptMemory()
+    model.device.backend.releaseUnusedMemory(beside: model.parameters.map(\.value))
     ProcessMemory.resetPeak()
   }
 

@@ -16,10 +16,11 @@ extension VisionLanguageModel {
   }
 
   /// A hybrid to be measured: random Mamba-2 mixers replace the attention of `layers`, their
-  /// matrices in the type that the model's own have. Everything else is shared.
+  /// matrices in the type that the model's own have. Everything else is shared, and so are mixers that are
+  /// there already.
   ///
   /// - Throws: ``ConfigurationError`` when the configuration cannot describe the hybrid.
-  /// - Precondition: every layer exists and has attention.
+  /// - Precondition: every layer exists, and those that have mixers already are among them.
   public func withRandomMixers(at layers: [Int]) throws -> VisionLanguageModel {
     var hybrid = self
     let text = configuration.text
@@ -27,7 +28,9 @@ extension VisionLanguageModel {
       modelWidth: text.hiddenSize, heads: text.heads, keyValueHeads: text.keyValueHeads)
     let source = ParameterSource.fresh(
       seed: 1, matrices: decoder.blocks[0].mlp.fc1.weight.value.dtype, on: device)
-    hybrid.decoder = try decoder.replacingAttention(at: layers) { layer, _, _ in
+    let known = decoder.mambaLayers
+    hybrid.decoder = try decoder.replacingAttention(at: layers.filter { !known.contains($0) }) {
+      layer, _, _ in
       try Mamba2Mixer(mamba, source["language_model"]["model"]["layers"][layer]["mamba"])
     }
     hybrid.configuration.mamba = try MambaPlacement(

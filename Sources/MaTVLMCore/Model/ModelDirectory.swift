@@ -50,7 +50,7 @@ extension VisionLanguageModel {
     try checkpoint.requireNothingUnexpected { ModelOrigin.isUncomputed($0, configuration) }
     try model.checkTokenizer(directory)
     // Quantising needs matrices as they were, which answers do not.
-    device.backend.releaseKeptMemory()
+    device.backend.releaseUnusedMemory(beside: model.parameters.map(\.value))
     return model
   }
 

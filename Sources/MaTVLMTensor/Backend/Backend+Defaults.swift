@@ -4,7 +4,7 @@ extension Backend {
   package var failure: (any Error)? { nil }
   package var holdsQuantizedWeights: Bool { false }
   package var memoryInUse: Int? { nil }
-  package func releaseKeptMemory() {}
+  package func releaseUnusedMemory(beside tensors: [Tensor]) {}
   package var holdsValues: Bool { true }
   package func record(_ body: () -> [Tensor]) -> (any RecordedWork)? { nil }
 

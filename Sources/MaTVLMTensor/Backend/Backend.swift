@@ -35,8 +35,9 @@ package protocol Backend: AnyObject, Sendable {
   /// Memory with undefined content, aligned for every kernel.
   func allocate(byteCount: Int) -> Memory
   func free(_ memory: Memory, byteCount: Int)
-  /// Gives back to the system what was freed and is kept to be handed out again.
-  func releaseKeptMemory()
+  /// Gives back to the system what was freed and is kept to be handed out again, and what the blocks of
+  /// `tensors`, which are there to stay, have beyond them.
+  func releaseUnusedMemory(beside tensors: [Tensor])
   func write(_ bytes: UnsafeRawBufferPointer, to memory: Memory, at offset: Int)
   func read(_ memory: Memory, at offset: Int, into bytes: UnsafeMutableRawBufferPointer)
   /// Weights that lie in a mapped file: used in place where the device can, copied where not.

@@ -31,6 +31,17 @@ final class CPUAllocator: Sendable {
     for (address, size) in kept.withLock({ $0.removeAll() }) { Self.release(address, size) }
   }
 
+  /// Gives back what a block in use has beyond its bytes, and what had it before may have written.
+  func releaseSlack(_ address: UInt, _ byteCount: Int) {
+    let size = KeptBlocks<UInt>.size(for: byteCount)
+    guard Self.isMapped(size) else { return }
+    let page = UInt(sysconf(Int32(_SC_PAGESIZE)))
+    let start = (address + UInt(byteCount) + page - 1) / page * page
+    let end = address + UInt(size)
+    guard start < end else { return }
+    madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), MADV_DONTNEED)
+  }
+
   // MARK: The system
 
   /// Whether blocks of a size are pages of their own: the C library would keep those that it gets

@@ -80,7 +80,12 @@ package final class CPUBackend: Backend {
 
   package func free(_ memory: Memory, byteCount: Int) { allocator.free(memory.bits, byteCount) }
 
-  package func releaseKeptMemory() { allocator.releaseKept() }
+  package func releaseUnusedMemory(beside tensors: [Tensor]) {
+    allocator.releaseKept()
+    for tensor in tensors where !tensor.storage.isBorrowed {
+      allocator.releaseSlack(tensor.storage.memory.bits, tensor.storage.byteCount)
+    }
+  }
 
   package func write(_ bytes: UnsafeRawBufferPointer, to memory: Memory, at offset: Int) {
     guard let start = bytes.baseAddress else { return }
