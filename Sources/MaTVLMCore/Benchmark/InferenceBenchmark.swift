@@ -23,6 +23,7 @@ public struct InferenceBenchmark: Sendable {
   /// Whether such a state has room in memory beside the weights, and beside what is read between tokens.
   public func hasRoom(rows: Int) -> Bool {
     guard model.device == .cpu else { return true }
+    releaseUnusedMemory()
     let state = stateBytes(rows: rows) + MemoryPass.byteCount
     return state < ProcessMemory.availableBytes
       && state + Self.weightBytes(model) < Int(ProcessInfo.processInfo.physicalMemory)
@@ -108,8 +109,12 @@ public struct InferenceBenchmark: Sendable {
 
   /// Memory that making the model, or the case before, has left is none of what follows.
   private func beginPeak() {
-    model.device.backend.releaseUnusedMemory(beside: model.parameters.map(\.value))
+    releaseUnusedMemory()
     ProcessMemory.resetPeak()
+  }
+
+  private func releaseUnusedMemory() {
+    model.device.backend.releaseUnusedMemory(beside: model.parameters.map(\.value))
   }
 
   private static func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
