@@ -191,8 +191,7 @@ enum { GELU = 0, GELU_TANH = 1, SILU = 2 };
 #define SQRT_2_OVER_PI 0.7978845608028654f
 #define CUBIC 0.044715f
 
-// ½ (1 + tanh u) is sigmoid(2u).
-
+// GELU's ½ (1 + tanh u) is sigmoid(2u).
 __device__ __forceinline__ float activation(float x, int kind) {
   switch (kind) {
     case GELU: return 0.5f * x * (1.0f + erff(x * 0.7071067811865476f));

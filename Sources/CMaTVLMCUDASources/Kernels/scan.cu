@@ -105,12 +105,12 @@ extern "C" __global__ void __launch_bounds__(THREADS) chunkOuterProducts(
   }
 }
 
+struct alignas(4 * STATE_PACK) StatePack { float v[STATE_PACK]; };
+
 // Walks each segment's chunks and replaces what each adds by the state that enters it: h ← decay h +
 // added, from the first chunk on, or (`reverse`, for gradients) from the last one back. kept: null
 // or the address of each segment's float32 [H, P, N], read first and replaced by what comes out.
 // Grid: (⌈P·N / STATE_PACK / 128⌉, H, S).
-struct alignas(4 * STATE_PACK) StatePack { float v[STATE_PACK]; };
-
 extern "C" __global__ void passStates(
     float *states, const u64 *kept, const float *cumulative, const RowTile *chunks,
     const int *chunkStarts, int heads, int reverse) {
