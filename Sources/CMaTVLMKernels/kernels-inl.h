@@ -9,6 +9,9 @@
 
 #include "matrix-inl.h"
 #include "normalize-inl.h"
+#ifdef MULTIPLIES_TILES
+#include "tiles-inl.h"
+#endif
 #include "product-inl.h"
 #include "sequence-inl.h"
 

@@ -154,12 +154,17 @@ PRODUCT(product_with_bf16, WEIGHT_BF16)
 PRODUCT(product_with_f16, WEIGHT_F16)
 
 #ifdef MULTIPLIES_BF16
+#ifdef MULTIPLIES_TILES
+#define PAIRS_PRODUCT tiles_product_from
+#else
+#define PAIRS_PRODUCT pairs_product_from
+#endif
 // A pair of bfloat16 takes the place of a float, so that strides and depth are halves of what they were.
 static void product_of_bf16(const struct matvlm_product *p, const uint16_t *left, float *scratch) {
   struct matvlm_product pairs = *p;
   pairs.left = (const float *)left;
   pairs.left_row /= 2, pairs.right_column /= 2, pairs.depth /= 2;
-  product(&pairs, scratch, WEIGHT_BF16, BF16_FACTORS, pairs_product_from);
+  product(&pairs, scratch, WEIGHT_BF16, BF16_FACTORS, PAIRS_PRODUCT);
 }
 #else
 #define product_of_bf16 0

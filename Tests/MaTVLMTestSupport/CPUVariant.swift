@@ -1,8 +1,8 @@
 import CMaTVLMKernels
 import MaTVLMTensor
 
-/// The CPU backend with the kernels of one instruction set that this processor has; the last one also with
-/// rows rounded for weights in bfloat16.
+/// The CPU backend with the kernels of one instruction set that this processor has; those that multiply
+/// bfloat16 also with rows rounded for weights in it.
 package struct CPUVariant: Sendable, CustomStringConvertible {
   package let description: String
   package let device: Device
@@ -11,6 +11,7 @@ package struct CPUVariant: Sendable, CustomStringConvertible {
     ("generic", MATVLM_GENERIC, false), ("AVX2", MATVLM_AVX2, false),
     ("AVX-512", MATVLM_AVX512, false), ("AVX-512 with bfloat16", MATVLM_AVX512_BF16, false),
     ("AVX-512 with bfloat16, rounding rows", MATVLM_AVX512_BF16, true),
+    ("AMX", MATVLM_AVX512_AMX, false), ("AMX, rounding rows", MATVLM_AVX512_AMX, true),
   ].compactMap { name, set, rounds in
     CPUBackend(set).map {
       $0.roundsRows = rounds
