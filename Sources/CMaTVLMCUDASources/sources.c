@@ -23,6 +23,9 @@ static const unsigned char split_softmax[] = {
 static const unsigned char cached_attention_header[] = {
 #embed "Kernels/cached_attention.cuh"
 };
+static const unsigned char mixer_row[] = {
+#embed "Kernels/mixer_row.cuh"
+};
 static const unsigned char warpgroup[] = {
 #embed "Kernels/warpgroup.cuh"
 };
@@ -62,6 +65,9 @@ static const unsigned char gemv[] = {
 static const unsigned char losses[] = {
 #embed "Kernels/losses.cu"
 };
+static const unsigned char mix_and_add[] = {
+#embed "Kernels/mix_and_add.cu"
+};
 static const unsigned char mixer_step[] = {
 #embed "Kernels/mixer_step.cu"
 };
@@ -95,6 +101,7 @@ static const matvlm_cuda_source sources[] = {
     ENTRY("row_products.cuh", row_products),
     ENTRY("split_softmax.cuh", split_softmax),
     ENTRY("cached_attention.cuh", cached_attention_header),
+    ENTRY("mixer_row.cuh", mixer_row),
     ENTRY("warpgroup.cuh", warpgroup),
     ENTRY("attend_and_add.cu", attend_and_add),
     ENTRY("attention.cu", attention),
@@ -108,6 +115,7 @@ static const matvlm_cuda_source sources[] = {
     ENTRY("gated_norm.cu", gated_norm),
     ENTRY("gemv.cu", gemv),
     ENTRY("losses.cu", losses),
+    ENTRY("mix_and_add.cu", mix_and_add),
     ENTRY("mixer_step.cu", mixer_step),
     ENTRY("norms.cu", norms),
     ENTRY("quantized_products.cu", quantized_products),

@@ -46,7 +46,7 @@ extension CUDABackend {
         .tensor(y), .tensor(stream),
         Slab.argument(work.slabs, terms, weights, known: work.known), .int32(y.shape.width), row,
         group.addresses(attention.keys), group.addresses(attention.values),
-        .words([attendedCounters, attendedCounters + 4]), .int32(isEarly ? 1 : 0),
+        meeting, .int32(isEarly ? 1 : 0),
       ])
   }
 }

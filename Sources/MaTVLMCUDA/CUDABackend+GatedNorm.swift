@@ -20,7 +20,6 @@ extension CUDABackend {
   package func gatedRMSNormGradient(
     _ dy: Tensor, _ x: Tensor, gate: Tensor, _ weight: Tensor, groupWidth: Int, epsilon: Float
   ) -> (x: Tensor, gate: Tensor, weight: Tensor) {
-    let (rows, width) = (x.shape.rows, x.shape.width)
     let type = sharedType("gatedRMSNormGradient", dy, x, gate)
     let dx = empty(x.shape, type)
     let dGate = empty(x.shape, type)

@@ -33,39 +33,6 @@ extension CUDABackend {
     return y
   }
 
-  package func mixer(
-    _ projected: Tensor, _ weights: MixerWeights, _ geometry: StateSpaceGeometry,
-    _ segments: Segments, tails: [Tensor], states: [Tensor]
-  ) -> Tensor {
-    let taps = 4  // TAPS of mixer_step.cu
-    guard segments.lengths.allSatisfy({ $0 == 1 }), geometry.groups == geometry.heads,
-      geometry.stateWidth % 4 == 0, weights.convolution.shape.width == taps
-    else {
-      return mixerByParts(
-        projected, weights, geometry, segments, tails: tails, states: states)
-    }
-    let widths = geometry.widths
-    require(
-      projected.shape == [
-        segments.count, widths.output + widths.x + widths.b + widths.c + geometry.heads,
-      ] && tails.count == segments.count && states.count == segments.count,
-      "mixer: projected \(projected.shape), \(segments.count) segments, \(geometry)")
-    var source = KernelSource(.mixerStep, projected.dtype)
-    (source.headWidth, source.stateWidth) = (geometry.headWidth, geometry.stateWidth)
-    let y = empty([segments.count, widths.output], projected.dtype)
-    let constants = [
-      weights.convolution, weights.convolutionBias, weights.stepBias, weights.aLog, weights.skip,
-      weights.norm,
-    ]
-    let addresses = [tails, states].map { table(.addresses($0.map(\.address))) }
-    launch(
-      source, "mixerStep", grid: Grid(geometry.heads, segments.count), overlaps: settle(constants),
-      [.tensor(y), .tensor(projected), .words(constants.map(\.address))] + addresses + [
-        .int32(geometry.heads), .float(weights.epsilon), .int32(follows(projected) ? 1 : 0),
-      ])
-    return y
-  }
-
   package func stateSpaceDualityGradient(
     _ dy: Tensor, _ inputs: StateSpaceInputs, _ geometry: StateSpaceGeometry, _ segments: Segments
   ) -> StateSpaceInputs {

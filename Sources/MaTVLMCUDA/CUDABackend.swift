@@ -23,8 +23,11 @@ package final class CUDABackend: Backend {
   /// Where uint32 zeros lie that blocks count themselves in; a kernel leaves zeros.
   let arrivals: UInt64
   static let mostArrivals = 1 << 16
-  /// Two more of these zeros: `struct Counters` of attend_and_add.cu.
-  var attendedCounters: UInt64 { arrivals + UInt64(4 * Self.mostArrivals) }
+  /// Two more of these zeros: `struct Meeting` of row_products.cuh.
+  var meeting: KernelArgument {
+    let first = arrivals + UInt64(4 * Self.mostArrivals)
+    return .words([first, first + 4])
+  }
   /// Where the first output lies of the product that was queued last, if that was one of few rows and
   /// nothing was queued since: then all work before it has ended when the next kernel begins.
   let lastInTurn = Mutex<UInt64?>(nil)

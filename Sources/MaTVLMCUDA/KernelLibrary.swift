@@ -17,6 +17,7 @@ package enum KernelFile: String, CaseIterable, Sendable {
   case attentionGradient = "attention_gradient"
   case attentionWarpgroup = "attention_warpgroup"
   case attentionGradientWarpgroup = "attention_gradient_warpgroup"
+  case mixAndAdd = "mix_and_add"
   case mixerStep = "mixer_step"
   case quantizedProducts = "quantized_products"
   case quantizedRows = "quantized_rows"
@@ -37,6 +38,8 @@ package enum KernelFile: String, CaseIterable, Sendable {
     case .gemv: common + ["row_products.cuh"]
     case .attendAndAdd:
       common + ["row_products.cuh", "split_softmax.cuh", "cached_attention.cuh"]
+    case .mixAndAdd: common + ["row_products.cuh", "mixer_row.cuh"]
+    case .mixerStep: common + ["mixer_row.cuh"]
     default: common
     }
   }

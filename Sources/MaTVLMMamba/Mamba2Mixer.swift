@@ -94,7 +94,14 @@ public struct Mamba2Mixer: Layer {
   public func mix(
     _ projected: Tensor, _ layout: SequenceLayout, states: [Mamba2State]
   ) -> Tensor {
-    projected.backend.mixer(
+    projected.backend.mix(continuing(projected, layout, states: states))
+  }
+
+  /// What ``inputProjection`` made of new rows, with one state for each segment, which they move on.
+  package func continuing(
+    _ projected: Tensor, _ layout: SequenceLayout, states: [Mamba2State]
+  ) -> ContinuingMixer {
+    ContinuingMixer(
       projected, weights, configuration.geometry, layout.segments, tails: states.map(\.tail),
       states: states.map(\.state))
   }

@@ -4,12 +4,6 @@
 
 #define ALL_THREADS (THREADS + ATTENTION_THREADS)
 
-// Zeros, and zeros again at the end.
-struct Counters {
-  u32 *attended;  // groups of heads that are in attention's output
-  u32 *finished;  // blocks that need it no more
-};
-
 // y [O] ← stream [O] + Σ over slabs of x weightᵀ + bias, where the x of slabs from `known` on are
 // attention's output.
 // - isEarly: see attendShare.
@@ -19,7 +13,7 @@ struct Counters {
 extern "C" __global__ void __launch_bounds__(ALL_THREADS, 1) attendAndAdd(
     Element *y, const Element *stream, const __grid_constant__ Slabs slabs, int outputs,
     const __grid_constant__ RowAttention a, const __grid_constant__ Addresses keys,
-    const __grid_constant__ Addresses values, Counters counters, int isEarly) {
+    const __grid_constant__ Addresses values, Meeting meeting, int isEarly) {
   extern __shared__ uint4 ring[];
   const int groups = a.heads / a.group;
   const bool attends = blockIdx.x < groups * a.splits;
@@ -30,16 +24,9 @@ extern "C" __global__ void __launch_bounds__(ALL_THREADS, 1) attendAndAdd(
       beginKernel();
       if (isOrdered) waitForThreads<3, ALL_THREADS>();
     };
-    auto meet = [&] {
-      u32 attended;
-      do
-        asm volatile("ld.acquire.gpu.u32 %0, [%1];"
-                     : "=r"(attended) : "l"(counters.attended) : "memory");
-      while (attended < groups);
-    };
-    addProducts<1>(y, stream, slabs, outputs, ring + ATTENTION_RING, begin, meet);
-    if (threadIdx.x == 0 && atomicAdd(counters.finished, 1) == gridDim.x - 1)
-      *counters.attended = 0, *counters.finished = 0;
+    addProducts<1>(
+        y, stream, slabs, outputs, ring + ATTENTION_RING, begin, [&] { meeting.waitFor(groups); });
+    if (threadIdx.x == 0) meeting.leave();
   } else if (attends) {
     const int thread = threadIdx.x - THREADS;
     const bool isComplete = attendShare(
@@ -47,9 +34,6 @@ extern "C" __global__ void __launch_bounds__(ALL_THREADS, 1) attendAndAdd(
         [&] { if (isOrdered) arrive<3, ALL_THREADS>(); });
     if (!isComplete) return;
     waitForAttention();
-    if (thread == 0) {
-      __threadfence();
-      atomicAdd(counters.attended, 1);
-    }
+    if (thread == 0) meeting.arrive();
   }
 }

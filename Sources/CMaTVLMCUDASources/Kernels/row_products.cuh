@@ -78,6 +78,26 @@ struct Slabs {
   int known;  // of so many, from the first on, x is known when the kernel begins
 };
 
+// How blocks of one kernel wait for rows that some of them make: zeros, and zeros again at the end.
+struct Meeting {
+  u32 *arrived;   // parts of the rows that are there
+  u32 *finished;  // blocks that need them no more
+
+  __device__ __forceinline__ void arrive() const {
+    __threadfence();
+    atomicAdd(arrived, 1);
+  }
+  __device__ __forceinline__ void waitFor(u32 parts) const {
+    u32 there;
+    do
+      asm volatile("ld.acquire.gpu.u32 %0, [%1];" : "=r"(there) : "l"(arrived) : "memory");
+    while (there < parts);
+  }
+  __device__ __forceinline__ void leave() const {
+    if (atomicAdd(finished, 1) == gridDim.x - 1) *arrived = 0, *finished = 0;
+  }
+};
+
 // A block's share of y [O] ← stream [O] + Σ over slabs of x weightᵀ + bias, by THREADS threads.
 // AHEAD pieces are on their way until those of known x are done; then `meet` waits for the other x,
 // and STAGES pieces are.
@@ -119,10 +139,12 @@ __device__ __forceinline__ void addProducts(
   const Element before = own < share.end ? stream[own] : element(0.0f);
 
   int ahead = AHEAD;
+  bool hasMet = false;
   for (int i = warp, turn = 0; i < count; i += WARPS, turn++) {
-    if (AHEAD < STAGES && i >= known && ahead == AHEAD) {
+    if (!hasMet && i >= known) {
       for (int s = AHEAD; s < STAGES; s++) ask(i + s * WARPS, turn + s);
       ahead = STAGES;
+      hasMet = true;
       meet();
     }
     uint4 w[DEPTH], x[DEPTH];

@@ -53,8 +53,8 @@ public enum Mixer: Layer {
         to: stream, attention.appending(projected, layout, caches: &caches), outputProjection,
         beside: terms)
     case .mamba(let mamba):
-      let mixed = mamba.mix(projected[0], layout, states: states.map(\.recurrent))
-      return addLinear(stream, [LinearTerm(mixed, outputProjection)] + terms)
+      let continuing = mamba.continuing(projected[0], layout, states: states.map(\.recurrent))
+      return stream.backend.addMixer(to: stream, continuing, outputProjection, beside: terms)
     }
   }
 

@@ -36,26 +36,33 @@ extension Backend {
     }
   }
 
-  package func mixer(
-    _ projected: Tensor, _ weights: MixerWeights, _ geometry: StateSpaceGeometry,
-    _ segments: Segments, tails: [Tensor], states: [Tensor]
-  ) -> Tensor {
-    mixerByParts(projected, weights, geometry, segments, tails: tails, states: states)
-  }
+  package func mix(_ mixer: ContinuingMixer) -> Tensor { mixByParts(mixer) }
 
-  /// What ``mixer`` means; a device falls back on it where its own way has limits.
-  package func mixerByParts(
-    _ projected: Tensor, _ weights: MixerWeights, _ geometry: StateSpaceGeometry,
-    _ segments: Segments, tails: [Tensor], states: [Tensor]
-  ) -> Tensor {
+  /// What ``mix(_:)`` means; a device falls back on it where its own way has limits.
+  package func mixByParts(_ mixer: ContinuingMixer) -> Tensor {
+    let (weights, geometry, segments) = (mixer.weights, mixer.geometry, mixer.segments)
     let parts = mixerParts(
-      projected, weights.convolution, weights.convolutionBias, geometry, segments, tails: tails)
+      mixer.projected, weights.convolution, weights.convolutionBias, geometry, segments,
+      tails: mixer.tails)
     let inputs = StateSpaceInputs(
       x: parts[1], b: parts[2], c: parts[3], dt: parts[4], dtBias: weights.stepBias,
       aLog: weights.aLog, d: weights.skip)
-    let y = stateSpaceDuality(inputs, geometry, segments, states: states)
+    let y = stateSpaceDuality(inputs, geometry, segments, states: mixer.states)
     return gatedRMSNorm(
       y, gate: parts[0], weights.norm, groupWidth: geometry.headWidth, epsilon: weights.epsilon)
+  }
+
+  package func addMixer(
+    to stream: Tensor, _ mixer: ContinuingMixer, _ output: Projection, beside terms: [LinearTerm]
+  ) -> Tensor {
+    addMixerByParts(to: stream, mixer, output, beside: terms)
+  }
+
+  /// What ``addMixer(to:_:_:beside:)`` means; a device falls back on it where its own way has limits.
+  package func addMixerByParts(
+    to stream: Tensor, _ mixer: ContinuingMixer, _ output: Projection, beside terms: [LinearTerm]
+  ) -> Tensor {
+    addLinear(stream, [LinearTerm(mix(mixer), output)] + terms)
   }
 
   package func mixerParts(

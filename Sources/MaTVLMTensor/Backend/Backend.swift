@@ -183,13 +183,12 @@ package protocol Backend: AnyObject, Sendable {
     _ dy: Tensor, _ inputs: StateSpaceInputs, _ geometry: StateSpaceGeometry, _ segments: Segments
   ) -> StateSpaceInputs
   /// The middle of a Mamba-2 mixer for sequences that go on: ``causalConvolution``,
-  /// ``stateSpaceDuality`` and ``gatedRMSNorm`` of projected [T, z | x | B | C | Δ] → [T, H·P].
-  /// - Parameters:
-  ///   - tails: one for each segment, moved on in place.
-  ///   - states: one for each segment, moved on in place.
-  func mixer(
-    _ projected: Tensor, _ weights: MixerWeights, _ geometry: StateSpaceGeometry,
-    _ segments: Segments, tails: [Tensor], states: [Tensor]
+  /// ``stateSpaceDuality`` and ``gatedRMSNorm`` of the new rows → [T, H·P].
+  func mix(_ mixer: ContinuingMixer) -> Tensor
+  /// ``addLinear(_:_:)`` of what ``mix(_:)`` gives through `output`, and of `terms`, whose weights a
+  /// device can read while it mixes.
+  func addMixer(
+    to stream: Tensor, _ mixer: ContinuingMixer, _ output: Projection, beside terms: [LinearTerm]
   ) -> Tensor
 
   // MARK: Losses

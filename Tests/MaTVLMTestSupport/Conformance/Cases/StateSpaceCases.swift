@@ -78,18 +78,14 @@ extension OperationCase {
       return OperationCase("mixer, \(geometry.text), \(taps) taps", .chain) { inputs in
         let widths = geometry.widths
         let channels = widths.x + widths.b + widths.c
-        let weights = MixerWeights(
-          convolution: inputs.vector([channels, 1, taps], deviation: 0.5),
-          convolutionBias: inputs.vector([channels]), stepBias: inputs.vector([heads]),
-          aLog: inputs.vector([heads], mean: 0.5), skip: inputs.vector([heads], mean: 1),
-          norm: inputs.vector([widths.output], mean: 1), epsilon: 1e-5)
+        let weights = inputs.mixerWeights(geometry, taps: taps)
         let states = (0..<2).map { _ in inputs.state([heads, width, width]) }
         let tails = (0..<2).map { _ in inputs.state([taps - 1, channels]) }
         return [[5, 3], [1, 1], [1, 1], [0, 1], [1, 20], [1, 1]].flatMap { lengths in
           let segments = Segments(lengths)
           let projected = inputs.activations([segments.rows, widths.output + channels + heads])
-          let y = inputs.backend.mixer(
-            projected, weights, geometry, segments, tails: tails, states: states)
+          let y = inputs.backend.mix(
+            ContinuingMixer(projected, weights, geometry, segments, tails: tails, states: states))
           return [CaseOutput.activation("y of \(lengths)", y)]
             + (states + tails).enumerated().map { index, state in
               .float32("state \(index) after \(lengths)", inputs.copy(state))
@@ -97,6 +93,18 @@ extension OperationCase {
         }
       }
     }
+}
+
+extension CaseInputs {
+  /// Parameters of a mixer's middle.
+  mutating func mixerWeights(_ geometry: StateSpaceGeometry, taps: Int) -> MixerWeights {
+    let (widths, heads) = (geometry.widths, geometry.heads)
+    let channels = geometry.convolvedWidths.reduce(0, +)
+    return MixerWeights(
+      convolution: vector([channels, 1, taps], deviation: 0.5), convolutionBias: vector([channels]),
+      stepBias: vector([heads]), aLog: vector([heads], mean: 0.5), skip: vector([heads], mean: 1),
+      norm: vector([widths.output], mean: 1), epsilon: 1e-5)
+  }
 }
 
 extension StateSpaceGeometry {
