@@ -94,13 +94,17 @@ INLINE void single_row_sums(const float *x, const void *weight, int64_t at, int6
                             int64_t inputs, const int streams, float *y, int64_t y_apart,
                             const enum weight_type type) {
   enum { SUMS = 2 };
+  const int64_t size = type == WEIGHT_FLOAT ? 4 : 2;
   vf sum[2][SUMS];
   FOR_TILE(t, streams) FOR_TILE(s, SUMS) sum[t][s] = vf_set(0);
   int64_t i = 0;
   for (; i + SUMS * LANES <= inputs; i += SUMS * LANES)
-    FOR_TILE(t, streams) FOR_TILE(s, SUMS)
-      sum[t][s] += vf_load(x + i + s * LANES) *
-                   weight_load(weight, at + t * apart + i + s * LANES, type);
+    FOR_TILE(t, streams) {
+      read_ahead((const char *)weight + (at + t * apart + i) * size, SUMS * LANES * size);
+      FOR_TILE(s, SUMS)
+        sum[t][s] += vf_load(x + i + s * LANES) *
+                     weight_load(weight, at + t * apart + i + s * LANES, type);
+    }
   for (; i + LANES <= inputs; i += LANES)
     FOR_TILE(t, streams) sum[t][0] += vf_load(x + i) * weight_load(weight, at + t * apart + i, type);
   if (i < inputs)
@@ -151,8 +155,10 @@ INLINE void row_sums_of_bf16(const uint16_t *x, const uint16_t *weight, int64_t 
   int64_t i = 0;
   for (; i + 2 * LANES <= inputs; i += 2 * LANES) {
     const __m512bh part = (__m512bh)_mm512_loadu_si512(x + i);
-    FOR_TILE(t, streams)
+    FOR_TILE(t, streams) {
+      read_ahead(weight + t * apart + i, 2 * LANES * sizeof *weight);
       sum[t] = _mm512_dpbf16_ps(sum[t], (__m512bh)_mm512_loadu_si512(weight + t * apart + i), part);
+    }
   }
   if (i < inputs) {
     const __mmask32 there = (1u << (inputs - i)) - 1;

@@ -134,6 +134,7 @@ INLINE void group_sums(const uint8_t *codes, const int8_t *quads, vi start, vi s
   _Pragma("clang loop unroll_count(8)")
   for (int64_t k = 0; k < group; k += 32 / bits, codes += 4 * MATVLM_PANEL)
     FOR_TILE(v, PANEL_VECTORS) {
+      read_ahead(codes + v * 4 * LANES, 4 * LANES);
       const vc c = load_codes(codes + v * 4 * LANES);
       if (bits == 8) {
         sum[v] = dot4(sum[v], LANES == 16 ? c : c ^ 128, load_quad(quads + k));
