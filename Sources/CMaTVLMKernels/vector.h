@@ -8,7 +8,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-// Asks for what lies `READ_AHEAD` bytes behind `count` bytes that are read now, once. A processor finds out by
+// Asks for what lies READ_AHEAD bytes behind the `count` bytes that are read now. A processor finds out by
 // itself that memory is read in order, but begins anew with each page, and asks for less than it could.
 enum { READ_AHEAD = 4096, CACHE_LINE = 64 };
 INLINE void read_ahead(const void *now, int64_t count) {
