@@ -47,7 +47,7 @@ const struct matvlm_kernels *matvlm_kernels_for(enum matvlm_instruction_set set)
     return NULL;
   case MATVLM_AVX512_AMX:
     if (matvlm_kernels_for(MATVLM_AVX512_BF16) && __builtin_cpu_supports("amx-tile") &&
-        __builtin_cpu_supports("amx-bf16") && permits_tiles())
+        __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("amx-int8") && permits_tiles())
       return &matvlm_avx512_amx_kernels;
     return NULL;
 #endif

@@ -105,11 +105,18 @@ INLINE void quantized_tile(const struct quantized_tile *t, const int rows, const
     vf_store_some(t->y + r * t->y_stride + v * LANES, total[r][v], left - v * LANES);
 }
 
+#ifdef MULTIPLIES_TILES
+#include "quantized-tiles-inl.h"
+#endif
+
 // All rows of one or two panels, for some groups.
 INLINE void quantized_rows(struct quantized_tile t, int64_t rows, const int panels,
                            const int bits) {
 #define TILE_OF(ROWS)                                                                             \
   quantized_tile(&t, ROWS, panels, bits), t.row += ROWS, t.y += ROWS * t.y_stride
+#ifdef MULTIPLIES_TILES
+  t.row = quantized_tiles(&t, rows, panels, bits), t.y += t.row * t.y_stride;
+#endif
   while (t.row + QUANTIZED_ROWS <= rows) TILE_OF(QUANTIZED_ROWS);
   switch (rows - t.row) {
 #if LANES == 16

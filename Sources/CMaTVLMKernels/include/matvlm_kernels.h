@@ -21,7 +21,7 @@ enum matvlm_instruction_set {
   MATVLM_AVX2,         // with FMA and F16C
   MATVLM_AVX512,       // F, BW, DQ, VL and VNNI
   MATVLM_AVX512_BF16,  // products of bfloat16 as well
-  MATVLM_AVX512_AMX,   // and of tiles of them
+  MATVLM_AVX512_AMX,   // and of tiles of them and of int8
   MATVLM_INSTRUCTION_SETS,
 };
 
