@@ -115,7 +115,7 @@ INLINE void quantized_rows(struct quantized_tile t, int64_t rows, const int pane
 #define TILE_OF(ROWS)                                                                             \
   quantized_tile(&t, ROWS, panels, bits), t.row += ROWS, t.y += ROWS * t.y_stride
 #ifdef MULTIPLIES_TILES
-  t.row = quantized_tiles(&t, rows, panels, bits), t.y += t.row * t.y_stride;
+  t.row = quantized_tiles(t, rows, panels, bits), t.y += t.row * t.y_stride;
 #endif
   while (t.row + QUANTIZED_ROWS <= rows) TILE_OF(QUANTIZED_ROWS);
   switch (rows - t.row) {

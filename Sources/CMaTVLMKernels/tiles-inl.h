@@ -11,13 +11,16 @@ struct tile_shapes {
 };
 
 // Sums are in registers 0 to 3, two tiles of the left factor in 4 and 5, two of the right in 6 and 7.
-// lower_rows: 0 where there is one row of tiles.
-INLINE void shape_tiles(int upper_rows, int lower_rows) {
+// lower_rows: 0 where there is one row of tiles. words: of 32 bits, in depth.
+INLINE void shape_tiles(int upper_rows, int lower_rows, int words) {
   struct tile_shapes shapes = {.palette = 1};
   const int rows[] = {upper_rows, upper_rows, lower_rows, lower_rows, upper_rows, lower_rows,
-                      REGISTER_PAIRS, REGISTER_PAIRS};
+                      words, words};
   for (int i = 0; i < 8; i++)
-    if (rows[i]) shapes.row_bytes[i] = 64, shapes.rows[i] = (uint8_t)rows[i];
+    if (rows[i]) {
+      shapes.row_bytes[i] = (uint16_t)(i == 4 || i == 5 ? 4 * words : 64);
+      shapes.rows[i] = (uint8_t)rows[i];
+    }
   _tile_loadconfig(&shapes);
 }
 
@@ -88,14 +91,14 @@ static void tiles_product_from(struct product_start start, ptrdiff_t m, ptrdiff_
   const ptrdiff_t even = m / (2 * REGISTER_ROWS) * 2 * REGISTER_ROWS;
   const int rest = (int)(m - even);
   if (even) {
-    shape_tiles(REGISTER_ROWS, REGISTER_ROWS);
+    shape_tiles(REGISTER_ROWS, REGISTER_ROWS, REGISTER_PAIRS);
     multiply_tile_rows(2, 0, even, n, whole, a, b, b_stride, start, c, c_stride);
   }
   if (rest > REGISTER_ROWS) {
-    shape_tiles(REGISTER_ROWS, rest - REGISTER_ROWS);
+    shape_tiles(REGISTER_ROWS, rest - REGISTER_ROWS, REGISTER_PAIRS);
     multiply_tile_rows(2, even, m, n, whole, a, b, b_stride, start, c, c_stride);
   } else if (rest) {
-    shape_tiles(rest, 0);
+    shape_tiles(rest, 0, REGISTER_PAIRS);
     multiply_tile_rows(1, even, m, n, whole, a, b, b_stride, start, c, c_stride);
   }
   _tile_release();

@@ -117,6 +117,23 @@ struct QuantizationTests {
     }
   }
 
+  @Test("A row's product has the same bits alone and among others", arguments: backends)
+  func rowsAmongOthers(_ backend: CPUBackend) {
+    let device = Device(backend)
+    var generator = RandomGenerator(seed: 9)
+    let x = (0..<50 * columns).map { _ in Float(generator.normal()) }
+    for quantization in Self.quantizations {
+      let weight = backend.convert(
+        Tensor(weights(), [rows, columns], on: device), to: .quantized(quantization))
+      let all = backend.linear(Tensor(x, [50, columns], on: device), weight, nil).array()
+      for row in [0, 15, 31, 49] {
+        let own = Array(x[row * columns..<(row + 1) * columns])
+        let alone = backend.linear(Tensor(own, [1, columns], on: device), weight, nil).array()
+        #expect(alone == Array(all[row * rows..<(row + 1) * rows]), "\(quantization), row \(row)")
+      }
+    }
+  }
+
   private static func roundedRows(_ x: [Float], _ width: Int, _ group: Int) -> [Double] {
     stride(from: 0, to: x.count, by: width).flatMap { row in
       stride(from: row, to: row + width, by: group).flatMap { start -> [Double] in
