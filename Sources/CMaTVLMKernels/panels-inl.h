@@ -15,8 +15,12 @@ struct left_factor {
   ptrdiff_t row, column;
 };
 
-// Registers of a product: 4 rows by as many vectors of columns as the register file has room for.
-enum { PRODUCT_ROWS = 4, PRODUCT_VECTORS = LANES == 16 ? 5 : LANES == 8 ? 3 : 2 };
+// Registers of a product: rows by vectors of columns, as many as the register file has room for. The fewer of
+// them are vectors, the less of the right factor is read for each sum.
+enum {
+  PRODUCT_ROWS = LANES == 16 ? 6 : 4,
+  PRODUCT_VECTORS = LANES == 16 ? 4 : LANES == 8 ? 3 : 2,
+};
 
 // What a product begins with: element (i, j) is p[i·row + j]; NULL: zeros.
 struct product_start {
@@ -38,6 +42,17 @@ INLINE vf multiply_add(vf sum, vf left, vf right, const enum factors factors) {
   return sum + left * right;
 }
 
+// Asks for a line of each of the next rows of a, and for one of the next rows of c: they begin at so many
+// places that a processor does not find out in time which it will need.
+INLINE void ask_for_next_rows(const int rows, const int vectors, ptrdiff_t k, struct left_factor a,
+                              const float *c, ptrdiff_t c_stride) {
+  const ptrdiff_t row = rows + k / LINE_FLOATS;
+  if (a.column == 1)
+    for (int i = 0; i < rows; i++) __builtin_prefetch(a.p + (rows + i) * a.row + k);
+  if (row < 2 * rows)
+    for (int j = 0; j < vectors; j++) __builtin_prefetch(c + row * c_stride + j * LANES, 1);
+}
+
 INLINE void multiply_block(const int rows, const int vectors, ptrdiff_t depth,
                            struct left_factor a, const float *b, ptrdiff_t b_stride,
                            struct product_start start, float *c, ptrdiff_t c_stride,
@@ -46,12 +61,16 @@ INLINE void multiply_block(const int rows, const int vectors, ptrdiff_t depth,
   for (int i = 0; i < rows; i++)
     for (int j = 0; j < vectors; j++)
       sum[i][j] = start.p ? vf_load(start.p + i * start.row + j * LANES) : vf_set(0);
-  for (ptrdiff_t k = 0; k < depth; k++) {
-    vf right[PRODUCT_VECTORS];
-    for (int j = 0; j < vectors; j++) right[j] = vf_load(b + k * b_stride + j * LANES);
-    for (int i = 0; i < rows; i++) {
-      vf left = vf_set(a.p[i * a.row + k * a.column]);
-      for (int j = 0; j < vectors; j++) sum[i][j] = multiply_add(sum[i][j], left, right[j], factors);
+  for (ptrdiff_t first = 0; first < depth; first += LINE_FLOATS) {
+    ask_for_next_rows(rows, vectors, first, a, c, c_stride);
+    for (ptrdiff_t k = first; k < MIN(depth, first + LINE_FLOATS); k++) {
+      vf right[PRODUCT_VECTORS];
+      for (int j = 0; j < vectors; j++) right[j] = vf_load(b + k * b_stride + j * LANES);
+      for (int i = 0; i < rows; i++) {
+        vf left = vf_set(a.p[i * a.row + k * a.column]);
+        for (int j = 0; j < vectors; j++)
+          sum[i][j] = multiply_add(sum[i][j], left, right[j], factors);
+      }
     }
   }
   for (int i = 0; i < rows; i++)
@@ -71,7 +90,6 @@ INLINE void multiply_strip(const int rows, int vectors, ptrdiff_t depth, struct 
 #endif
 #if LANES >= 16
     BLOCK(4);
-    BLOCK(5);
 #endif
   }
 #undef BLOCK
@@ -91,7 +109,11 @@ INLINE void panel_product_of(const enum factors factors, struct product_start st
     const ptrdiff_t first = block * vectors / blocks, column = first * LANES;
     const int width = (int)((block + 1) * vectors / blocks - first);
     ptrdiff_t i = 0;
-    for (; i + 4 <= m; i += 4) STRIP(4);
+    for (; i + PRODUCT_ROWS <= m; i += PRODUCT_ROWS) STRIP(PRODUCT_ROWS);
+    if (i + 4 <= m) {
+      STRIP(4);
+      i += 4;
+    }
     if (i + 2 <= m) {
       STRIP(2);
       i += 2;

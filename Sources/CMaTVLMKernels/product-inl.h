@@ -9,7 +9,7 @@ enum { STRIP_COLUMNS = PRODUCT_VECTORS * LANES };
 struct product_pieces {
   float *strip;     // [depth, columns filled up to whole vectors]
   float *unpacked;  // [LANES, depth], where the right factor has 16 bits
-  float *spill;     // [LANES, STRIP_COLUMNS]
+  float *sums;      // of each strip [rows, columns filled up to whole vectors]
 };
 
 // y [2 · LANES, LANES] = xᵀ, x [LANES, 2 · LANES] of 16 bits each: neighbours change places as one float
@@ -90,41 +90,37 @@ typedef void (*strip_product)(struct product_start, ptrdiff_t m, ptrdiff_t n, pt
                               struct left_factor, const float *b, ptrdiff_t b_stride, float *c,
                               ptrdiff_t c_stride);
 
-// One strip of y: all rows of the left factor, from column `first` on, times the strip of the right one.
+// One strip of y: all rows of the left factor, from column `first` on, times the strip of the right one. Sums
+// lie close together until they are whole: rows of y may be so far apart that none stays in a cache.
 static void multiply_strip_of(const struct matvlm_product *p, ptrdiff_t first, ptrdiff_t depth,
                               ptrdiff_t column, ptrdiff_t columns,
                               const struct product_pieces *pieces, strip_product multiply) {
   const ptrdiff_t width = padded(columns);
-  // All rows at once, but where y ends within a vector.
-  const ptrdiff_t step = columns == width ? p->rows : LANES;
-  for (ptrdiff_t i = 0; i < p->rows; i += step) {
-    const ptrdiff_t rows = MIN(step, p->rows - i);
-    const struct left_factor left = {p->left + i * p->left_row + first, p->left_row, 1};
-    float *y = p->y + i * p->y_stride + column;
-    struct product_start start = {y, p->y_stride};
-    if (first == 0)
-      start = (struct product_start){p->start ? p->start + i * p->start_row + column : 0,
-                                     p->start_row};
-    if (columns == width) {
-      multiply(start, rows, columns, depth, left, pieces->strip, width, y, p->y_stride);
-      continue;
+  // Vectors go past the end of a last strip, in y and in what it begins with.
+  const int fills_vectors = columns == width, ends = first + depth == p->depth;
+  const struct left_factor left = {p->left + first, p->left_row, 1};
+  const float *begin = p->start ? p->start + column : 0;
+  float *sums = pieces->sums + p->rows * column, *y = p->y + column;
+  struct product_start start = {sums, width};
+  if (first == 0) start = (struct product_start){fills_vectors ? begin : 0, p->start_row};
+  if (ends && fills_vectors)
+    multiply(start, p->rows, columns, depth, left, pieces->strip, width, y, p->y_stride);
+  else
+    multiply(start, p->rows, columns, depth, left, pieces->strip, width, sums, width);
+  if (!ends || fills_vectors) return;
+  for (ptrdiff_t r = 0; r < p->rows; r++)
+    for (ptrdiff_t j = 0; j < columns; j += LANES) {
+      vf sum = vf_load(sums + r * width + j);
+      if (begin) sum += vf_load_some(begin + r * p->start_row + j, columns - j);
+      vf_store_some(y + r * p->y_stride + j, sum, columns - j);
     }
-    multiply((struct product_start){0}, rows, columns, depth, left, pieces->strip, width, pieces->spill,
-             width);
-    for (ptrdiff_t r = 0; r < rows; r++)
-      for (ptrdiff_t j = 0; j < columns; j += LANES) {
-        vf sum = vf_load(pieces->spill + r * width + j);
-        if (start.p) sum += vf_load_some(start.p + r * start.row + j, columns - j);
-        vf_store_some(y + r * p->y_stride + j, sum, columns - j);
-      }
-  }
 }
 
 INLINE void product(const struct matvlm_product *p, float *scratch, const enum weight_type type,
                     const enum factors factors, strip_product multiply) {
   struct product_pieces pieces = {.strip = scratch};
   pieces.unpacked = pieces.strip + MATVLM_PRODUCT_DEPTH * STRIP_COLUMNS;
-  pieces.spill = pieces.unpacked + MATVLM_PRODUCT_DEPTH * LANES;
+  pieces.sums = pieces.unpacked + MATVLM_PRODUCT_DEPTH * LANES;
   const ptrdiff_t vectors = padded(p->columns) / LANES;
   const ptrdiff_t strips = (vectors + PRODUCT_VECTORS - 1) / PRODUCT_VECTORS;
   ptrdiff_t first = 0;

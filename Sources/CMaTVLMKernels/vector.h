@@ -10,7 +10,7 @@
 
 // Asks for what lies READ_AHEAD bytes behind the `count` bytes that are read now. A processor finds out by
 // itself that memory is read in order, but begins anew with each page, and asks for less than it could.
-enum { READ_AHEAD = 4096, CACHE_LINE = 64 };
+enum { READ_AHEAD = 4096, CACHE_LINE = 64, LINE_FLOATS = CACHE_LINE / sizeof(float) };
 INLINE void read_ahead(const void *now, int64_t count) {
   for (int64_t b = 0; b < count; b += CACHE_LINE)
     __builtin_prefetch((const char *)now + READ_AHEAD + b, 0, 2);

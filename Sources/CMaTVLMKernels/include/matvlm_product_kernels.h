@@ -24,12 +24,13 @@ struct matvlm_product {
   ptrdiff_t y_stride;
 };
 
-/// Depth whose sums stay in registers; an element of y is the sum of such sums, in their order.
-enum { MATVLM_PRODUCT_DEPTH = 256 };
+/// Depth whose sums stay in registers, so that a strip of the right factor stays in a nearest cache of 32 KiB; an
+/// element of y is the sum of such sums, in their order.
+enum { MATVLM_PRODUCT_DEPTH = 128 };
 
 struct matvlm_product_kernels {
   /// The right factor of each type; sums are float32.
-  /// scratch: MATVLM_PRODUCT_SCRATCH floats.
+  /// scratch: matvlm_product_scratch floats.
   void (*with_floats)(const struct matvlm_product *, float *scratch);
   void (*with_bf16)(const struct matvlm_product *, float *scratch);
   void (*with_f16)(const struct matvlm_product *, float *scratch);
@@ -38,9 +39,11 @@ struct matvlm_product_kernels {
   void (*_Nullable of_bf16)(const struct matvlm_product *, const uint16_t *left, float *scratch);
 };
 
-/// Floats for a strip of the right factor, a vector's columns of it before they are turned, and a strip
-/// of y that ends within a vector.
-enum { MATVLM_PRODUCT_SCRATCH = (80 + 16) * MATVLM_PRODUCT_DEPTH + 16 * 80 };
+/// Floats for a strip of the right factor, a vector's columns of it before they are turned, and sums that are
+/// not whole yet.
+static inline ptrdiff_t matvlm_product_scratch(ptrdiff_t rows, ptrdiff_t columns) {
+  return (64 + 16) * MATVLM_PRODUCT_DEPTH + rows * ((columns + 15) / 16 * 16);
+}
 
 #pragma clang assume_nonnull end
 

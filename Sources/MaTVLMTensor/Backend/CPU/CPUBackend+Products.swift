@@ -17,9 +17,9 @@ struct ProductTerm: Sendable {
 /// Products of many rows: tiles of the result, in each of which a piece of the weights is copied once
 /// and multiplied with all rows.
 extension CPUBackend {
-  /// The largest tile: enough rows to copy the weights for, and as many columns as the widest vectors'
-  /// registers take at once.
-  private static let tile = (rows: 512, columns: 80)
+  /// The largest tile: enough rows to copy the weights for, and some times the columns that registers take
+  /// at once, so that rows are still near when the next columns are multiplied.
+  private static let tile = (rows: 512, columns: 128)
   /// Rows of quantised weights that are unpacked to float32 at once.
   private static let unpackedDepth = 1024
 
@@ -92,7 +92,9 @@ extension CPUBackend {
       if let rounded = term.rounded, let kernel = kernels.product.of_bf16 {
         product.right = right
         let left = rounded.halves + tile.rows.lowerBound * depth
-        withScratch(Int(MATVLM_PRODUCT_SCRATCH)) { kernel(&product, left, $0) }
+        withScratch(matvlm_product_scratch(product.rows, product.columns)) {
+          kernel(&product, left, $0)
+        }
       } else {
         run(&product, kernels.product.with_bf16, right)
       }
@@ -141,7 +143,7 @@ extension CPUBackend {
     _ product: inout matvlm_product, _ kernel: ProductKernel, _ right: UnsafeRawPointer
   ) {
     product.right = right
-    withScratch(Int(MATVLM_PRODUCT_SCRATCH)) { kernel(&product, $0) }
+    withScratch(matvlm_product_scratch(product.rows, product.columns)) { kernel(&product, $0) }
   }
 }
 
