@@ -15,7 +15,7 @@ public struct MachineLimits: Sendable, Encodable {
   /// float32 first, so that float32 weights, which are not, say as well what is possible.
   private static func multiplications(_ device: Device, _ weights: DType) -> Double {
     // A card is done with matrices that a processor's caches hold before it has answered.
-    let (backend, side) = (device.backend, device == .cpu ? 1024 : 8192)
+    let (backend, side) = (device.backend, device == .cpu ? 2048 : 8192)
     // Not zeros: a card that is spared work at its power limit has a higher clock.
     let numbers = Initialization.uniform(bound: 1).tensor(
       [side, side], .bfloat16, on: backend, using: RandomGenerator(seed: 1))
