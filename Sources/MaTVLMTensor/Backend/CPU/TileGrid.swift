@@ -7,8 +7,9 @@ struct TileGrid: Sendable {
 
   /// - Parameters:
   ///   - most: the largest tile.
-  ///   - wanted: how many tiles there should be, if they do not become too small.
-  init(_ rows: Int, _ columns: Int, most: (rows: Int, columns: Int), wanted: Int = 8) {
+  ///   - wanted: how many tiles there should be, if they do not become too small: the more, the less is lost
+  ///     where a thread has half of a core for a while.
+  init(_ rows: Int, _ columns: Int, most: (rows: Int, columns: Int), wanted: Int = 16) {
     (self.rows, self.columns) = (rows, columns)
     var tile = (rows: min(rows, most.rows), columns: min(columns, most.columns))
     while Self.parts(rows, tile.rows) * Self.parts(columns, tile.columns) < wanted
