@@ -39,7 +39,7 @@ INLINE void multiply_group(const int8_t *x, int64_t stride, const int8_t *codes,
   if (panels == 2) _tile_stored(1, sums[1], row);
 }
 
-// y += scales · sums of 16 rows and one of the panels, `p`.
+// Scales the sums of 16 rows and one of the panels, `p`, and adds them to y, which begins as in quantized_tile.
 INLINE void add_scaled(const struct quantized_tile *t, group_sums_of_tiles sums, int64_t p) {
   const int64_t output = (t->panel + p) * MATVLM_PANEL, left = t->weight->outputs - output;
   const uint16_t *scales = t->weight->scales + ((t->panel + p) * t->groups + t->first) * MATVLM_PANEL;

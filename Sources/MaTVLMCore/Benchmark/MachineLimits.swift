@@ -11,7 +11,7 @@ public struct MachineLimits: Sendable, Encodable {
       model.device, model.decoder.blocks[0].mlp.fc1.weight.value.dtype)
   }
 
-  /// The best of some products whose operands stay in caches. Weights in 16 bits may be unpacked to
+  /// The best of some products large enough that starting them costs nothing. Weights in 16 bits may be unpacked to
   /// float32 first, so that float32 weights, which are not, say as well what is possible.
   private static func multiplications(_ device: Device, _ weights: DType) -> Double {
     // A card is done with matrices that a processor's caches hold before it has answered.
