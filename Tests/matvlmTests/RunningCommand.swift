@@ -69,6 +69,13 @@ extension Workplace {
       .filter { $0.hasPrefix("step-") }.sorted()
   }
 
+  /// Whether a run has put its whole result into an output folder and let go of it.
+  func isFinished(_ output: String) -> Bool {
+    let manager = FileManager.default
+    return manager.fileExists(atPath: folder["\(output)/config.json"].path)
+      && !manager.fileExists(atPath: folder["\(output)/run.lock"].path)
+  }
+
   /// Every file of an output folder; the speed, which no two runs share, taken out of logs.
   func result(_ output: String) throws -> [String: Data] {
     let names = try FileManager.default.subpathsOfDirectory(atPath: folder[output].path)
