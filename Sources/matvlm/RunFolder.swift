@@ -32,7 +32,7 @@ struct RunFolder {
     if RunLock.exists(in: url) {
       (lock, start) = (try RunLock(in: url), try Self.decide(url, series, output, checkpoints))
     } else {
-      guard checkpoints.resume != true else { throw OutputError.nothingToResume(output.output) }
+      try output.check(for: checkpoints)  // of what was just put back, too
       (lock, start) = (try Self.make(url), .anew)
     }
     try prepare(identity)
@@ -53,8 +53,9 @@ struct RunFolder {
   static func model(at folder: URL) -> URL {
     let place = folder.standardizedFileURL.resolvingSymlinksInPath()
     let earlier = earlier(of: place)
-    let isMoved = RunLock.exists(in: place) && exists(earlier)
-    return isMoved ? earlier : folder
+    let isUnfinished =
+      RunLock.exists(in: place) || !exists(place.appendingPathComponent(lastName))
+    return isUnfinished && exists(earlier) ? earlier : folder
   }
 
   private static func exists(_ url: URL) -> Bool {
@@ -65,11 +66,12 @@ struct RunFolder {
 // MARK: - Beginning
 
 extension RunFolder {
-  /// A program that ended between moving a result away and making the new folder.
+  /// A program that ended between moving a result away and locking the folder that it made instead.
   private static func undoHalfStart(_ url: URL) throws {
-    if !exists(url), exists(earlier(of: url)) {
-      try FileManager.default.moveItem(at: earlier(of: url), to: url)
-    }
+    guard exists(earlier(of: url)) else { return }
+    // Only a folder that is empty goes; one that is locked is not.
+    if exists(url), rmdir(url.path) != 0 { return }
+    try FileManager.default.moveItem(at: earlier(of: url), to: url)
   }
 
   /// What to do about an unfinished run.

@@ -68,6 +68,32 @@ struct KilledRunTests {
     #expect(try workplace.content.filter { $0.hasPrefix(".") } == [])
   }
 
+  @Test(
+    "Killed after an earlier result was moved away, with and without the new folder, not locked",
+    arguments: [false, true])
+  func killedMoving(withFolder: Bool) throws {
+    let workplace = try workplace()
+    _ = try workplace.distill("--steps", "1").requireSuccess()
+    let again = Workplace.distill + Self.options + ["--student", "student"]
+    _ = try workplace.run(again + ["--output", "whole"]).requireSuccess()
+    let result = try workplace.result("student")
+    let manager = FileManager.default
+    func move() throws {
+      try manager.moveItem(
+        at: workplace.folder["student"], to: workplace.folder[".student-earlier"])
+      guard withFolder else { return }
+      try manager.createDirectory(
+        at: workplace.folder["student"], withIntermediateDirectories: false)
+    }
+    try move()
+    try workplace.run(again).expectFailure(Command.unwritableOutput, ["student", "--overwrite"])
+    #expect(try workplace.result("student") == result)
+    try move()
+    _ = try workplace.run(again + ["--overwrite"]).requireSuccess()
+    #expect(try workplace.differences("student", "whole") == [])
+    #expect(try workplace.content.filter { $0.hasPrefix(".") } == [])
+  }
+
   @Test("A hybrid that is trained on in its own folder survives a kill")
   func ownFolder() throws {
     let workplace = try workplace()
