@@ -40,9 +40,22 @@ extension Tokenizer {
     return try Tokenizer(definition)
   }
 
-  /// The files of a tokenizer that `directory` holds, to be copied along with a model.
-  public static func files(in directory: URL) -> [URL] {
-    TokenizerFileName.allCases.map { TokenizerFile($0, in: directory) }.filter(\.exists).map(\.url)
+  /// The files of a tokenizer that `directory` holds.
+  public static func files(in directory: URL) -> [URL] { stored(in: directory).map(\.url) }
+
+  /// What is in ``files(in:)``, by name, to be written along with a model whatever becomes of the
+  /// directory meanwhile.
+  ///
+  /// - Throws: ``TokenizerError`` when one cannot be read or is larger than a tokenizer is.
+  public static func contents(ofFilesIn directory: URL) throws -> [String: Data] {
+    try Dictionary(
+      uniqueKeysWithValues: stored(in: directory).map {
+        ($0.url.lastPathComponent, try $0.contents())
+      })
+  }
+
+  private static func stored(in directory: URL) -> [TokenizerFile] {
+    TokenizerFileName.allCases.map { TokenizerFile($0, in: directory) }.filter(\.exists)
   }
 
   /// Writes the tokenizer into an existing directory in both forms, readable by Hugging Face's

@@ -94,6 +94,18 @@ struct KilledRunTests {
     #expect(try workplace.content.filter { $0.hasPrefix(".") } == [])
   }
 
+  @Test("A hybrid that is trained on in its own folder is what it is in another, twice")
+  func ownFolderUndisturbed() throws {
+    let workplace = try workplace()
+    _ = try workplace.distill("--steps", "1").requireSuccess()
+    let command = Workplace.distill + ["--student", "student", "--steps", "1", "--no-shuffle"]
+    for output in ["once", "twice"] {
+      _ = try workplace.run(command + ["--output", output]).requireSuccess()
+      _ = try workplace.run(command + ["--overwrite"]).requireSuccess()
+      #expect(try workplace.differences("student", output) == [])
+    }
+  }
+
   @Test("A hybrid that is trained on in its own folder survives a kill")
   func ownFolder() throws {
     let workplace = try workplace()

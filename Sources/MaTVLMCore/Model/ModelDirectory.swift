@@ -6,6 +6,8 @@ import MaTVLMText
 struct ModelOrigin: Sendable {
   let directory: URL
   let checkpoint: Checkpoint
+  /// The tokenizer's files by name: when the model is saved, the directory may be gone or another's.
+  let tokenizer: [String: Data]
 
   /// How the folder's matrices are stored; new tensors are stored alike.
   var storageType: DType {
@@ -46,7 +48,9 @@ extension VisionLanguageModel {
     let checkpoint = try Checkpoint.open(directory)
     let model = try VisionLanguageModel(
       configuration, checkpoint.source(format, on: device), tokenizer: tokenizer,
-      origin: ModelOrigin(directory: directory, checkpoint: checkpoint))
+      origin: ModelOrigin(
+        directory: directory, checkpoint: checkpoint,
+        tokenizer: Tokenizer.contents(ofFilesIn: directory)))
     try checkpoint.requireNothingUnexpected { ModelOrigin.isUncomputed($0, configuration) }
     try model.checkTokenizer(directory)
     // Quantising needs matrices as they were, which answers do not.
@@ -116,9 +120,8 @@ extension VisionLanguageModel {
 
   private func writeTokenizer(into folder: URL) throws {
     guard let origin else { return try tokenizer.write(to: folder) }
-    for file in Tokenizer.files(in: origin.directory) {
-      try FileManager.default.copyItem(
-        at: file, to: folder.appendingPathComponent(file.lastPathComponent))
+    for (name, contents) in origin.tokenizer {
+      try contents.write(to: folder.appendingPathComponent(name))
     }
   }
 
