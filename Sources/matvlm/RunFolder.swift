@@ -28,7 +28,7 @@ struct RunFolder {
     url = output.folder
     series = CheckpointSeries(
       url.appendingPathComponent(Self.checkpointsName), keeping: checkpoints.checkpoints)
-    try Self.undoHalfStart(url)
+    try Self.settleEarlier(url)
     if RunLock.exists(in: url) {
       (lock, start) = (try RunLock(in: url), try Self.decide(url, series, output, checkpoints))
     } else {
@@ -66,12 +66,17 @@ struct RunFolder {
 // MARK: - Beginning
 
 extension RunFolder {
-  /// A program that ended between moving a result away and locking the folder that it made instead.
-  private static func undoHalfStart(_ url: URL) throws {
-    guard exists(earlier(of: url)) else { return }
-    // Only a folder that is empty goes; one that is locked is not.
+  /// Brings back, or removes, the earlier result of a run that was not begun, or has finished: a program
+  /// ended between two steps.
+  private static func settleEarlier(_ url: URL) throws {
+    let earlier = earlier(of: url)
+    guard exists(earlier), !RunLock.exists(in: url) else { return }
+    if exists(url.appendingPathComponent(lastName)) {
+      return try FileManager.default.removeItem(at: earlier)
+    }
+    // The folder was made and not locked; one with anything in it is somebody's.
     if exists(url), rmdir(url.path) != 0 { return }
-    try FileManager.default.moveItem(at: earlier(of: url), to: url)
+    try FileManager.default.moveItem(at: earlier, to: url)
   }
 
   /// What to do about an unfinished run.
@@ -158,11 +163,12 @@ extension RunFolder {
     try synchronize(url)
   }
 
-  /// Removes what only the run needed, and what its result replaces.
+  /// Removes what only the run needed, and what its result replaces; the latter when the run is no
+  /// longer unfinished, since a student that replaces itself is read there.
   func finish(keepingCheckpoints: Bool) throws {
     try remove { $0.hasPrefix(".") || $0 == Self.checkpointsName && !keepingCheckpoints }
+    try lock.remove()
     let earlier = Self.earlier(of: url)
     if Self.exists(earlier) { try FileManager.default.removeItem(at: earlier) }
-    try lock.remove()
   }
 }

@@ -49,7 +49,7 @@ final class RunLock {
     try file.close()
   }
 
-  /// The last thing that a finished run does.
+  /// From then on the run has finished.
   func remove() throws { try FileManager.default.removeItem(at: url) }
 
   /// The run that held the lock may have finished, and removed it, before this one got it.
