@@ -19,7 +19,7 @@ struct GPUCheck {
     ("prompt", measurePrompts),
     ("quantized", measureQuantized),
     ("distil", measureDistillation),
-    ("profile", profileDistillation),
+    ("profile", profileWork),
   ]
 
   static func main() {

@@ -33,6 +33,14 @@ private struct Decoders {
   }
 }
 
+/// Bytes that are read for the token after `rows` rows: all weights but the embedding's, and the state.
+func bytesRead(by decoder: HybridDecoder, after rows: Int) -> Double {
+  let read =
+    decoder.blocks.flatMap(\.parameters) + decoder.finalNorm.parameters + decoder.head.parameters
+  let weights = read.reduce(0) { $0 + $1.value.dtype.byteCount(of: $1.shape) }
+  return Double(weights + decoder.stateByteCount(capacity: rows))
+}
+
 /// Tokens a second of one sequence, the most likely token brought to the host after each.
 func measureDecoding(_ context: CheckContext) throws -> Bool {
   let decoders = try Decoders(context)
@@ -47,13 +55,10 @@ func measureDecoding(_ context: CheckContext) throws -> Bool {
       let seconds = try medianSeconds(on: decoders.device, repeats: 3, inner: 24) {
         _ = step([17], states: &states).mostLikely.indices()
       }
-      let weights = decoder.parameters.reduce(0) {
-        $0 + $1.value.shape.count * $1.value.dtype.byteCount
-      }
-      let bytes = Double(weights + stateBytes)
+      let rate = bytesRead(by: decoder, after: length) / seconds
       report(
         "decode \(name), context \(length)", "\(fixed(1 / seconds, 1)) tokens/s",
-        "\(fixed(seconds * 1e3, 3)) ms", "\(fixed(bytes / seconds / 1e12)) TB/s",
+        "\(fixed(seconds * 1e3, 3)) ms", "\(fixed(rate / 1e12)) TB/s",
         "state \(stateBytes >> 20) MiB")
       context.table.add(
         "decode", "\(name), context \(length)", 1 / seconds, "tokens/s",
@@ -96,21 +101,39 @@ private func distillation(sequences: Int, on device: Device) throws -> Distillat
     sizes, every: 4, sequences: sequences, length: 1428, matrices: .bfloat16, on: device)
 }
 
-/// Where the card's time goes in an update, by kernel and by shape of products.
-func profileDistillation(_ context: CheckContext) throws -> Bool {
+/// Where the card's time goes in an update and in a token's step with weights in 4 bits, by kernel and by
+/// shape of products.
+func profileWork(_ context: CheckContext) throws -> Bool {
   let device = try context.device(.bfloat16)
   let benchmark = try distillation(sequences: 4, on: device)
   _ = try benchmark.run(repeats: 1)
-  let times = try (device.backend as! CUDABackend).profile { _ = try benchmark.run(repeats: 1) }
+  try profile("several updates", on: device) { _ = try benchmark.run(repeats: 1) }
+  let decoder = try VisionLanguageModel.random(
+    ModelSizes(), matrices: .quantized(Quantization(.int4)), on: device
+  ).decoder
+  var states = [decoder.makeState(capacity: 600, zeroRows: 512)]
+  func step() {
+    _ = withoutGradients {
+      decoder.readPrompts(
+        SplicedSequences([[17]], tokensPerPicture: 0), images: nil, states: &states,
+        betweenBlocks: {})
+    }
+  }
+  step()
+  try profile("one token after 512, int4", on: device) { step() }
+  return true
+}
+
+private func profile(_ name: String, on device: Device, _ work: () throws -> Void) throws {
+  let times = try (device.backend as! CUDABackend).profile(work)
   try device.check()
   let total = times.reduce(0) { $0 + $1.seconds }
-  report("all", "\(fixed(total * 1e3, 1)) ms", "(several updates)")
+  report(name, "\(fixed(total * 1e3, 1)) ms")
   for time in times where time.seconds > total / 1000 {
     report(
       time.name, "\(fixed(time.seconds / total * 100, 1)) %", "\(time.launches) launches",
       "\(fixed(time.seconds / Double(time.launches) * 1e6, 1)) us each")
   }
-  return true
 }
 
 /// One update of the paper's recipe on packed sequences.

@@ -203,13 +203,13 @@ public struct HybridDecoder: Layer {
   }
 
   /// Bytes of a state with room for `capacity` rows, without making one.
-  func stateByteCount(capacity: Int) -> Int {
+  package func stateByteCount(capacity: Int) -> Int {
     let (none, one) = (makeState(capacity: 0).byteCount, makeState(capacity: 1).byteCount)
     return none + capacity * (one - none)
   }
 
   /// The state after `zeroRows` rows whose keys and values are all zero, for measurements.
-  func makeState(capacity: Int, zeroRows: Int) -> DecodingState {
+  package func makeState(capacity: Int, zeroRows: Int) -> DecodingState {
     let device = embedding.weight.value.device
     let mixers = blocks.map {
       $0.mixer.makeState(capacity: capacity, zeroRows: zeroRows, cacheType, on: device)
