@@ -5,39 +5,38 @@ import MaTVLMTensor
 extension CUDABackend {
   package var holdsQuantizedWeights: Bool { true }
 
-  /// `AT_ONCE`, `MOST_WARPS` and `DEPTH` of quantized_products.cu.
+  /// `AT_ONCE` and `MOST_WARPS` of quantized_products.cu.
   private static let layersAtOnce = 4
   private static let mostWarps = 12
-  private static let depth = 8
   /// Tiles of 8 columns that are compiled for; more are not faster than the library's product.
   private static let mostTiles = 4
 
   /// Tiles that rows make, each float32 row three columns; nil: they are too many, or of widths that
-  /// are no multiples of four.
-  private func rowTiles(_ x: [Tensor]) -> Int? {
+  /// are not whole words of codes.
+  private func rowTiles(_ x: [Tensor], _ quantization: Quantization) -> Int? {
+    let wordColumns = 32 / quantization.code.rawValue
     let perRow = x[0].dtype == .float32 ? 3 : 1
     let tiles = (x[0].shape.rows * perRow + 7) / 8
-    let isOurs = (1...Self.mostTiles).contains(tiles) && x.allSatisfy { $0.shape.width % 4 == 0 }
+    let isOurs =
+      (1...Self.mostTiles).contains(tiles) && x.allSatisfy { $0.shape.width % wordColumns == 0 }
     return isOurs ? tiles : nil
   }
 
   /// Warps that share the columns of a panel, so that the card is full and no warp does a round alone.
-  private func warps(panels: Int, batches: Int) -> Int {
-    let wanted = 20 * device.multiprocessors
-    let rounds = max(1, batches * panels / wanted)
-    return min(Self.mostWarps, max(1, (batches + rounds - 1) / rounds))
-  }
-
-  private func batches(_ matrices: [QuantizedMatrix]) -> Int {
-    matrices.reduce(0) { $0 + ($1.steps + Self.depth - 1) / Self.depth }
+  private func warps(panels: Int, _ matrices: [QuantizedMatrix]) -> Int {
+    let batches = matrices.reduce(0) { $0 + $1.batches }
+    // As measured: codes of 4 bits are more work for each byte.
+    let (resident, least) = matrices[0].layout.quantization.code == .int4 ? (32, 4) : (20, 1)
+    let rounds = max(1, batches * panels / (resident * device.multiprocessors))
+    return min(Self.mostWarps, max(least, (batches + rounds - 1) / rounds))
   }
 
   // MARK: Products
 
   /// ``linear(_:_:)`` of few rows, when a weight is quantised; nil: it is no such product.
   func linearOfFewQuantized(_ x: Tensor, _ projections: [Projection]) -> [Tensor]? {
-    guard let tiles = rowTiles([x]),
-      let type = projections.map(\.weight.dtype).first(where: { $0.quantization != nil })
+    guard let type = projections.map(\.weight.dtype).first(where: { $0.quantization != nil }),
+      let tiles = type.quantization.flatMap({ rowTiles([x], $0) })
     else { return nil }
     let isOurs = projections.map { $0.weight.dtype == type }
     let others = zip(projections, isOurs).filter { !$1 }.map(\.0)
@@ -66,7 +65,7 @@ extension CUDABackend {
     }
     let missing = 7 * (Self.layersAtOnce - layers.count)
     let panels = matrices.reduce(0) { $0 + $1.layout.panels }
-    let warps = warps(panels: panels, batches: batches([matrices[0]]))
+    let warps = warps(panels: panels, [matrices[0]])
     launch(
       source, "quantizedLinear", grid: Grid(panels), block: 32 * warps,
       overlaps: settle(matrices.map(\.tensor)),
@@ -75,8 +74,9 @@ extension CUDABackend {
 
   /// ``addLinear(_:_:)`` of few rows, when a weight is quantised; nil: it is no such product.
   func addLinearOfFewQuantized(_ stream: Tensor, _ terms: [LinearTerm]) -> Tensor? {
-    guard let tiles = rowTiles(terms.map(\.x)),
-      let type = terms.map(\.projection.weight.dtype).first(where: { $0.quantization != nil })
+    guard
+      let type = terms.map(\.projection.weight.dtype).first(where: { $0.quantization != nil }),
+      let tiles = type.quantization.flatMap({ rowTiles(terms.map(\.x), $0) })
     else { return nil }
     let ours = Array(
       terms.filter { $0.projection.weight.dtype == type }.prefix(Self.layersAtOnce))
@@ -97,7 +97,7 @@ extension CUDABackend {
     let panels = matrices[0].layout.panels
     launch(
       source, "quantizedAddLinear", grid: Grid(panels),
-      block: 32 * warps(panels: panels, batches: batches(matrices)),
+      block: 32 * warps(panels: panels, matrices),
       overlaps: settle(matrices.map(\.tensor)),
       [
         .tensor(y), .tensor(stream),

@@ -22,6 +22,8 @@ struct QuantizedMatrix {
 
   /// Loads of a warp that a panel takes; `STEP` of quantized_products.cu.
   var steps: Int { layout.width / (4 * wordColumns) }
+  /// What a warp has on its way of them at a time: `DEPTH`, of as many steps as a code has bits.
+  var batches: Int { (steps + bits - 1) / bits }
 
   /// The kernels of `file` for this kind of matrix.
   func source(_ file: KernelFile, _ element: DType) -> KernelSource {

@@ -6,8 +6,9 @@
 
 #define PARTS (sizeof(Element) == 2 ? 1 : 3)  // columns that a row takes
 #define STEP (128 / CODE_BITS)                // columns of weights that a warp loads at once
+#define QUADS (STEP / 16)                     // fours of them that a lane has
 #define GROUP_STEPS (GROUP / STEP)
-#define DEPTH 8                               // steps that a warp has on their way
+#define DEPTH CODE_BITS                       // steps that a warp has on their way: as measured
 #define SEGMENT (GROUP_STEPS < DEPTH ? GROUP_STEPS : DEPTH)  // steps that share a scale
 #define MOST_WARPS 12
 
@@ -72,24 +73,32 @@ __device__ __forceinline__ float partOf(float x, int part) {
   return x;
 }
 
-// Four columns of row x, in the order of code pairs: 0 and 2, 1 and 3. Zeros from `columns` on, which
-// is a multiple of four.
-__device__ __forceinline__ FragmentB<bf16> loadColumns(
-    const Element *x, int column, int columns, int part) {
+// A lane's columns of a step: as many as a word has codes, in one access where they are bfloat16.
+struct alignas(8 * QUADS) Halves { uint2 quads[QUADS]; };
+struct Floats { float4 quads[QUADS]; };
+
+// Those of row x, each four in the order of code pairs: 0 and 2, 1 and 3. Zeros from `columns` on, which
+// is a multiple of what a lane has.
+__device__ __forceinline__ void loadColumns(
+    FragmentB<bf16> *b, const Element *x, int column, int columns, int part) {
   const bool isThere = column < columns;
-  const Element *from = x + (isThere ? column : 0);
-  FragmentB<bf16> b;
   if (sizeof(Element) == 2) {
-    const uint2 v = *(const uint2 *)from;
-    b.r[0] = __byte_perm(v.x, v.y, 0x5410);
-    b.r[1] = __byte_perm(v.x, v.y, 0x7632);
+    Halves v = {};
+    if (isThere) v = *(const Halves *)(x + column);
+#pragma unroll
+    for (int i = 0; i < QUADS; i++) {
+      b[i].r[0] = __byte_perm(v.quads[i].x, v.quads[i].y, 0x5410);
+      b[i].r[1] = __byte_perm(v.quads[i].x, v.quads[i].y, 0x7632);
+    }
   } else {
-    const float4 v = *(const float4 *)from;
-    b.r[0] = packPair(partOf(v.x, part), partOf(v.z, part));
-    b.r[1] = packPair(partOf(v.y, part), partOf(v.w, part));
+    Floats v = {};
+    if (isThere) v = *(const Floats *)(x + column);
+#pragma unroll
+    for (int i = 0; i < QUADS; i++) {
+      b[i].r[0] = packPair(partOf(v.quads[i].x, part), partOf(v.quads[i].z, part));
+      b[i].r[1] = packPair(partOf(v.quads[i].y, part), partOf(v.quads[i].w, part));
+    }
   }
-  if (!isThere) b.r[0] = b.r[1] = 0;
-  return b;
 }
 
 // total += codes · scales · xᵀ of one batch.
@@ -102,18 +111,21 @@ __device__ __forceinline__ void multiplyBatch(
 #pragma unroll
     for (int i = s * SEGMENT; i < (s + 1) * SEGMENT; i++) {
       const int column = (first + i) * STEP + LANE % 4 * (STEP / 4);
+      FragmentB<bf16> b[ROW_TILES][QUADS];
 #pragma unroll
-      for (int quad = 0; quad < STEP / 16; quad++) {  // of the four columns of a lane
+      for (int tile = 0; tile < ROW_TILES; tile++) {
+        // Columns of the product that no row belongs to get some row; nobody reads them.
+        const int n = tile * 8 + LANE / 4;
+        const Element *x = f.x + (i64)min(n / PARTS, rows - 1) * f.columns;
+        loadColumns(b[tile], x, column, f.columns, n % PARTS);
+      }
+#pragma unroll
+      for (int quad = 0; quad < QUADS; quad++) {
         const uint2 w = {batch.codes[i].x >> 4 * quad, batch.codes[i].y >> 4 * quad};
         const FragmentA<bf16> a = {
             codePair(w.x), codePair(w.y), codePair(w.x >> 8), codePair(w.y >> 8)};
 #pragma unroll
-        for (int tile = 0; tile < ROW_TILES; tile++) {
-          // Columns of the product that no row belongs to get some row; nobody reads them.
-          const int n = tile * 8 + LANE / 4;
-          const Element *x = f.x + (i64)min(n / PARTS, rows - 1) * f.columns;
-          multiplyAdd(sum[tile], a, loadColumns(x, column + 4 * quad, f.columns, n % PARTS));
-        }
+        for (int tile = 0; tile < ROW_TILES; tile++) multiplyAdd(sum[tile], a, b[tile][quad]);
       }
     }
     const float upper = __uint_as_float(batch.scales[s] << 16);
