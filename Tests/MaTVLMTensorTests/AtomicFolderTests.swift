@@ -1,6 +1,9 @@
+import CMaTVLMKernels
+import Dispatch
 import Foundation
 import MaTVLMTensor
 import MaTVLMTestSupport
+import Synchronization
 import Testing
 
 private struct Interruption: Error {}
@@ -72,6 +75,63 @@ struct AtomicFolderTests {
     _ = pending
     pending = nil
     #expect(try folder.content.isEmpty)
+  }
+
+  @Test("What a killed program left goes with the next result; what is somebody's stays")
+  func abandoned() throws {
+    let kept = [
+      ".partial-out-mine/a", ".partial-out-a-12ab/a", ".partial-other-12ab/a", ".partial-out/a",
+    ]
+    for path in kept + [".partial-out-12ab/sub/a", ".partial-out-7/a"] {
+      try folder.write(path, Data())
+    }
+    let pending = try AtomicFolder(at: folder["out"])
+    try writeTarget("one")
+    #expect(FileManager.default.fileExists(atPath: pending.temporary.path))
+    pending.discard()
+    #expect(
+      try folder.content.filter { $0.hasSuffix("/a") || $0.hasPrefix(".partial-out-7") }.sorted()
+        == kept.sorted())
+    #expect(try targetText() == "one")
+  }
+
+  @Test("A long name has room for what is beside it")
+  func longName() throws {
+    let name = String(repeating: "ä", count: 127)  // 254 bytes of 255
+    for text in ["one", "two"] {
+      try AtomicFolder.write(to: folder[name], replacing: always) {
+        try Data(text.utf8).write(to: $0.appending(path: "a"))
+      }
+      #expect(try String(contentsOf: folder[name + "/a"], encoding: .utf8) == text)
+    }
+    #expect(try folder.content.count == 2)
+  }
+
+  @Test("A folder that is replaced is never missing")
+  func exchanged() throws {
+    for name in ["one", "other"] { try folder.write("\(name)/a", Data()) }
+    guard matvlm_exchange(folder["one"].path, folder["other"].path) else { return }
+    let target = folder["out"]
+    @Sendable func write() throws {
+      try AtomicFolder.write(to: target, replacing: always) {
+        try Data().write(to: $0.appending(path: "a"))
+      }
+    }
+    try write()
+    let isOver = Atomic(false)
+    let missing = Atomic(0)
+    let replaced = Atomic(0)
+    DispatchQueue.concurrentPerform(iterations: 2) { part in
+      if part == 0 {
+        for _ in 0..<100 where (try? write()) != nil { replaced.add(1, ordering: .relaxed) }
+        isOver.store(true, ordering: .relaxed)
+      }
+      while !isOver.load(ordering: .relaxed) {
+        if access(target.path + "/a", F_OK) != 0 { missing.add(1, ordering: .relaxed) }
+      }
+    }
+    #expect(missing.load(ordering: .relaxed) == 0)
+    #expect(replaced.load(ordering: .relaxed) == 100)
   }
 
   @Test func targetThatFillsMeanwhileIsKept() throws {

@@ -9,6 +9,7 @@
 
 #include "matvlm_checksum.h"
 #include "matvlm_elementwise_kernels.h"
+#include "matvlm_files.h"
 #include "matvlm_loss_kernels.h"
 #include "matvlm_matrix_kernels.h"
 #include "matvlm_normalize_kernels.h"

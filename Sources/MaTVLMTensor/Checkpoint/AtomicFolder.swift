@@ -1,15 +1,18 @@
+import CMaTVLMKernels
 import Foundation
 
 /// A folder that is there whole or not at all.
 ///
 /// Content goes to ``temporary``, a folder beside the target, and ``commit()`` renames it into
 /// place. A folder that was never committed is removed when this object goes away, so whatever
-/// stops a run leaves the target as it was.
+/// stops a run leaves the target as it was; after a program that was killed, when the target is
+/// written the next time.
 public final class AtomicFolder {
   /// Where the folder will be.
   public let target: URL
   /// Where its content is written until then.
-  public let temporary: URL
+  public var temporary: URL { partial.url }
+  private let partial: PartialFolder
   private let mayReplace: (URL) -> Bool
   private var isDone = false
 
@@ -25,11 +28,8 @@ public final class AtomicFolder {
     // A link to a folder stands for that folder; renaming must not meet the link itself.
     self.target = URL(filePath: target.path).standardizedFileURL.resolvingSymlinksInPath()
     self.mayReplace = mayReplace
-    temporary = temporarySibling(of: self.target, "partial")
-    try requireFreeTarget()
-    guard mkdir(temporary.path, 0o777) == 0 else {
-      throw CheckpointError.unwritable(path: self.target.path, code: errno)
-    }
+    try Self.requireFree(self.target, mayReplace)
+    partial = try PartialFolder(for: self.target)
   }
 
   deinit { discard() }
@@ -72,15 +72,9 @@ public final class AtomicFolder {
   /// - Precondition: neither committed nor discarded before.
   public func commit() throws {
     require(!isDone, "AtomicFolder: \(target.path) was committed or discarded before")
-    try requireFreeTarget()
+    try Self.requireFree(target, mayReplace)
     try synchronizeContent()
-    let aside = try fileKind(target).map { _ in try moveTargetAside() }
-    do {
-      try move(temporary, to: target)
-    } catch {
-      if let aside { try move(aside, to: target) }
-      throw error
-    }
+    let aside = try takePlace()
     isDone = true
     try synchronize(target.deletingLastPathComponent())
     guard let aside else { return }
@@ -91,9 +85,21 @@ public final class AtomicFolder {
     }
   }
 
-  private func moveTargetAside() throws -> URL {
+  /// - Returns: where what was at the target is now; nil when nothing was.
+  private func takePlace() throws -> URL? {
+    if fileKind(target) == nil {
+      try move(temporary, to: target)
+      return nil
+    }
+    if matvlm_exchange(temporary.path, target.path) { return temporary }
     let aside = temporarySibling(of: target, "replaced")
     try move(target, to: aside)
+    do {
+      try move(temporary, to: target)
+    } catch {
+      try move(aside, to: target)
+      throw error
+    }
     return aside
   }
 
@@ -105,7 +111,7 @@ public final class AtomicFolder {
     try? FileManager.default.removeItem(at: temporary)
   }
 
-  private func requireFreeTarget() throws {
+  private static func requireFree(_ target: URL, _ mayReplace: (URL) -> Bool) throws {
     guard let kind = fileKind(target) else { return }
     guard kind.type == S_IFDIR else {
       throw CheckpointError.occupied(path: target.path, found: "a file")
