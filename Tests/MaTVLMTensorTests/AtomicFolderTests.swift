@@ -107,10 +107,17 @@ struct AtomicFolderTests {
     #expect(try folder.content.count == 2)
   }
 
-  @Test("A folder that is replaced is never missing")
-  func exchanged() throws {
+  private static func exchange() throws -> Bool {
+    let folder = try TemporaryFolder()
     for name in ["one", "other"] { try folder.write("\(name)/a", Data()) }
-    guard matvlm_exchange(folder["one"].path, folder["other"].path) else { return }
+    return matvlm_exchange(folder["one"].path, folder["other"].path)
+  }
+
+  @Test(
+    "A folder that is replaced is never missing",
+    .enabled(if: (try? exchange()) == true, "needs a file system where two paths can change places")
+  )
+  func exchanged() throws {
     let target = folder["out"]
     @Sendable func write() throws {
       try AtomicFolder.write(to: target, replacing: always) {

@@ -15,10 +15,15 @@ final class PartialFolder {
       guard mkdir(url.path, 0o777) == 0 else {
         throw CheckpointError.unwritable(path: target.path, code: errno)
       }
-      // None: another program took it for abandoned meanwhile.
-      if let claim = try Self.claim(url) {
-        (self.url, descriptor) = (url, claim.descriptor)
-        return
+      do {
+        // None: another program took it for abandoned meanwhile.
+        if let claim = try Self.claim(url, for: target) {
+          (self.url, descriptor) = (url, claim.descriptor)
+          return
+        }
+      } catch {
+        rmdir(url.path)
+        throw error
       }
     }
   }
@@ -37,7 +42,7 @@ final class PartialFolder {
     for name in names
     where name.hasPrefix(prefix) && name.dropFirst(prefix.count).allSatisfy(\.isHexDigit) {
       let url = parent.appending(path: name)
-      guard let claim = try? claim(url) else { continue }
+      guard let claim = try? claim(url, for: target) else { continue }
       defer { close(claim.descriptor) }
       // Anything that stays here is in nobody's way.
       if claim.isLocked { try? FileManager.default.removeItem(at: url) }
@@ -46,18 +51,18 @@ final class PartialFolder {
 
   /// The folder, opened, and locked where the file system knows locks; nil when another program has
   /// it, or it is no longer there.
-  private static func claim(_ url: URL) throws -> (descriptor: Int32, isLocked: Bool)? {
+  private static func claim(
+    _ url: URL, for target: URL
+  ) throws -> (descriptor: Int32, isLocked: Bool)? {
     let descriptor = open(url.path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
     guard descriptor >= 0 else {
       if errno == ENOENT { return nil }
-      throw CheckpointError.unwritable(path: url.path, code: errno)
+      throw CheckpointError.unwritable(path: target.path, code: errno)
     }
     let isLocked = flock(descriptor, LOCK_EX | LOCK_NB) == 0
     let isTaken = !isLocked && errno == EWOULDBLOCK
-    var (held, named) = (stat(), stat())
-    let isThere =
-      fstat(descriptor, &held) == 0 && lstat(url.path, &named) == 0 && held.st_ino == named.st_ino
-    guard !isTaken, isThere else {
+    // Nobody makes the same name again, and who had the lock let go of it when nothing was there.
+    guard !isTaken, access(url.path, F_OK) == 0 else {
       close(descriptor)
       return nil
     }
