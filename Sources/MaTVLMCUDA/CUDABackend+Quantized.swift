@@ -14,11 +14,11 @@ extension CUDABackend {
   /// Tiles that rows make, each float32 row three columns; nil: they are too many, or of widths that
   /// are not whole words of codes.
   private func rowTiles(_ x: [Tensor], _ quantization: Quantization) -> Int? {
-    let wordColumns = 32 / quantization.code.rawValue
     let perRow = x[0].dtype == .float32 ? 3 : 1
     let tiles = (x[0].shape.rows * perRow + 7) / 8
     let isOurs =
-      (1...Self.mostTiles).contains(tiles) && x.allSatisfy { $0.shape.width % wordColumns == 0 }
+      (1...Self.mostTiles).contains(tiles)
+      && x.allSatisfy { $0.shape.width % quantization.wordColumns == 0 }
     return isOurs ? tiles : nil
   }
 

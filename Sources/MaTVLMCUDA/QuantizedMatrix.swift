@@ -15,8 +15,7 @@ struct QuantizedMatrix {
   private var bits: Int { layout.quantization.code.rawValue }
   var scales: UInt64 { tensor.address + UInt64(layout.scalesOffset) }
 
-  /// Columns of one row that lie in one 32-bit word.
-  private var wordColumns: Int { 32 / bits }
+  private var wordColumns: Int { layout.quantization.wordColumns }
   /// Words of a row, without those that a group is filled up with.
   var words: Int { (tensor.shape.width + wordColumns - 1) / wordColumns }
 
@@ -41,6 +40,11 @@ struct QuantizedMatrix {
   func factors(_ x: Tensor) -> [UInt64] {
     [tensor.address, scales, x.address, KernelArgument.pair(x.shape.width, layout.groups)]
   }
+}
+
+extension Quantization {
+  /// Columns of one row that lie in one 32-bit word.
+  var wordColumns: Int { 32 / code.rawValue }
 }
 
 extension DType {

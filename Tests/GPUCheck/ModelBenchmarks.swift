@@ -33,12 +33,9 @@ private struct Decoders {
   }
 }
 
-/// Bytes that are read for the token after `rows` rows: all weights but the embedding's, and the state.
+/// Bytes that are read for the token after `rows` rows.
 func bytesRead(by decoder: HybridDecoder, after rows: Int) -> Double {
-  let read =
-    decoder.blocks.flatMap(\.parameters) + decoder.finalNorm.parameters + decoder.head.parameters
-  let weights = read.reduce(0) { $0 + $1.value.dtype.byteCount(of: $1.shape) }
-  return Double(weights + decoder.stateByteCount(capacity: rows))
+  Double(decoder.weightBytesPerToken + decoder.stateByteCount(capacity: rows))
 }
 
 /// Tokens a second of one sequence, the most likely token brought to the host after each.

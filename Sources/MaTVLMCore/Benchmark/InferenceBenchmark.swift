@@ -13,7 +13,7 @@ public struct InferenceBenchmark: Sendable {
   /// Bytes of all weights that are held, each matrix as it is stored.
   public static func weightBytes(_ model: VisionLanguageModel) -> Int { bytes(model.parameters) }
 
-  private static func bytes(_ parameters: [Parameter]) -> Int {
+  fileprivate static func bytes(_ parameters: [Parameter]) -> Int {
     parameters.reduce(0) { $0 + $1.value.dtype.byteCount(of: $1.shape) }
   }
 
@@ -49,12 +49,10 @@ public struct InferenceBenchmark: Sendable {
       let peak = ProcessMemory.peakBytes
       let pass = MemoryPass(model.device)
       let measured = (0..<tokens).map { _ in (pass.bytesPerSecond(), next()) }
-      let weights =
-        Self.bytes(decoder.blocks.flatMap(\.parameters))
-        + Self.bytes(decoder.finalNorm.parameters + decoder.head.parameters)
       let state = states[0].byteCount
       return result(
-        rows: context, tokens: 1, measured.map(\.1), work: Double(weights + state),
+        rows: context, tokens: 1, measured.map(\.1),
+        work: Double(decoder.weightBytesPerToken + state),
         limit: Self.median(measured.map(\.0)), stateBytes: state, peakBytes: peak,
         deviceBytes: inUse)
     }
@@ -147,5 +145,13 @@ public struct InferenceBenchmark: Sendable {
 
   private func token(_ generator: inout RandomGenerator) -> Int {
     Int(generator.next() % UInt64(model.configuration.text.vocabularySize))
+  }
+}
+
+extension HybridDecoder {
+  /// Bytes of the weights that are read for a token: all but the embedding, of which it is a row.
+  package var weightBytesPerToken: Int {
+    InferenceBenchmark.bytes(
+      blocks.flatMap(\.parameters) + finalNorm.parameters + head.parameters)
   }
 }
