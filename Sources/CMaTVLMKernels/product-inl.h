@@ -166,8 +166,17 @@ static void product_of_bf16(const struct matvlm_product *p, const uint16_t *left
 #define product_of_bf16 0
 #endif
 
+#ifndef MULTIPLIES_TILES
+#define split_left_factor 0
+#define split_product_with_floats 0
+#define split_product_with_bf16 0
+#define split_product_with_f16 0
+#endif
+
 #define PRODUCT_KERNELS                                                                           \
   {                                                                                               \
     .with_floats = product_with_floats, .with_bf16 = product_with_bf16,                           \
-    .with_f16 = product_with_f16, .of_bf16 = product_of_bf16                                      \
+    .with_f16 = product_with_f16, .of_bf16 = product_of_bf16,                                     \
+    .split_left = split_left_factor, .split_with_floats = split_product_with_floats,              \
+    .split_with_bf16 = split_product_with_bf16, .split_with_f16 = split_product_with_f16          \
   }

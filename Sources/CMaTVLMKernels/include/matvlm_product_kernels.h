@@ -28,6 +28,18 @@ struct matvlm_product {
 /// element of y is the sum of such sums, in their order.
 enum { MATVLM_PRODUCT_DEPTH = 128 };
 
+/// bfloat16 whose sum a float32 is, exactly: each has 8 of its 24 digits.
+enum { MATVLM_FACTOR_PARTS = 3 };
+
+/// Floats' worth of memory for the parts of a factor, in tiles of 16 lines by 32 of depth; lines are rows of the left
+/// factor or columns of the right one.
+static inline ptrdiff_t matvlm_factor_size(ptrdiff_t lines, ptrdiff_t depth) {
+  return (lines + 15) / 16 * ((depth + 31) / 32) * (MATVLM_FACTOR_PARTS * 16 * 16);
+}
+
+/// Depth of which the right factor is split at a time.
+enum { MATVLM_SPLIT_DEPTH = 512 };
+
 struct matvlm_product_kernels {
   /// The right factor of each type; sums are float32.
   /// scratch: matvlm_product_scratch floats.
@@ -37,12 +49,28 @@ struct matvlm_product_kernels {
   /// Both factors in bfloat16, `left` in the place of the product's own; right_row is 1, and depth,
   /// left_row and right_column are even. NULL where the processor has no such products.
   void (*_Nullable of_bf16)(const struct matvlm_product *, const uint16_t *left, float *scratch);
+  /// The left factor's parts, matvlm_factor_size floats, for products of float32 by tiles of bfloat16: element (i, k)
+  /// is x[i · line + k · step], and one of both is 1. NULL, as the next three, where the processor has no tiles.
+  void (*_Nullable split_left)(const float *x, ptrdiff_t line, ptrdiff_t step, ptrdiff_t lines,
+                               ptrdiff_t depth, float *parts);
+  /// As with_floats and so on, with float32's accuracy; what is infinite in a factor may be NaN in the product.
+  /// left: what split_left makes, from a multiple of 16 rows on, in the place of the product's own.
+  /// scratch: matvlm_split_scratch floats.
+  void (*_Nullable split_with_floats)(const struct matvlm_product *, const float *left,
+                                      float *scratch);
+  void (*_Nullable split_with_bf16)(const struct matvlm_product *, const float *left, float *scratch);
+  void (*_Nullable split_with_f16)(const struct matvlm_product *, const float *left, float *scratch);
 };
 
 /// Floats for a strip of the right factor, a vector's columns of it before they are turned, and sums that are
 /// not whole yet.
 static inline ptrdiff_t matvlm_product_scratch(ptrdiff_t rows, ptrdiff_t columns) {
   return (64 + 16) * MATVLM_PRODUCT_DEPTH + rows * ((columns + 15) / 16 * 16);
+}
+
+/// Floats for the parts of the right factor that are used at a time.
+static inline ptrdiff_t matvlm_split_scratch(ptrdiff_t columns, ptrdiff_t depth) {
+  return matvlm_factor_size(columns, depth < MATVLM_SPLIT_DEPTH ? depth : MATVLM_SPLIT_DEPTH);
 }
 
 #pragma clang assume_nonnull end

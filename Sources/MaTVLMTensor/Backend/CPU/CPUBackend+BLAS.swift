@@ -22,25 +22,15 @@ extension CPUBackend {
       product.start == nil ? 0 : 1, y, Int32(product.y_stride))
   }
 
-  /// The largest tile of a gradient.
-  private static let gradientTile = (rows: 256, columns: 512)
-
-  /// sums [pieces, O, I]: cuts the rows into as many parts; each piece becomes, or is added to, dyᵀ x
-  /// of its part.
-  func weightGradient(_ dy: FloatRows, _ x: FloatRows, adding: Bool, into sums: Tensor) {
-    let (pieces, inputs) = (sums.shape[0], x.width)
-    let tiles = TileGrid(dy.width, inputs, most: Self.gradientTile, wanted: 8 / pieces)
-    let depth = (dy.count + pieces - 1) / pieces
-    parallel(pieces * tiles.count) { item in
-      let (rows, columns) = tiles[item % tiles.count]
-      let piece = item / tiles.count
-      let part = min(dy.count, piece * depth)..<min(dy.count, (piece + 1) * depth)
-      let sum = sums.floats + (piece * dy.width + rows.lowerBound) * inputs + columns.lowerBound
-      cblas_sgemm(
-        CblasRowMajor, CblasTrans, CblasNoTrans, Int32(rows.count), Int32(columns.count),
-        Int32(part.count), 1, dy.row(part.lowerBound) + rows.lowerBound, Int32(dy.width),
-        x.row(part.lowerBound) + columns.lowerBound, Int32(inputs), adding ? 1 : 0, sum,
-        Int32(inputs))
-    }
+  /// y = leftᵀ right, or y + leftᵀ right where the product begins with y.
+  /// - Parameter left: [depth, rows], rows of it `stride` apart.
+  func multiplyTurnedByBLAS(
+    _ left: UnsafePointer<Float>, _ stride: Int, _ product: matvlm_product,
+    _ right: UnsafePointer<Float>
+  ) {
+    cblas_sgemm(
+      CblasRowMajor, CblasTrans, CblasNoTrans, Int32(product.rows), Int32(product.columns),
+      Int32(product.depth), 1, left, Int32(stride), right, Int32(product.right_row),
+      product.start == nil ? 0 : 1, product.y, Int32(product.y_stride))
   }
 }

@@ -9,8 +9,7 @@ extension CPUBackend {
   package func linear(_ x: Tensor, _ projections: [Projection]) -> [Tensor] {
     let results = projections.map { product(of: x, $0.weight, $0.bias) }
     let rows = FloatRows(x)
-    let halves = projections.first { $0.weight.dtype == .bfloat16 }
-      .flatMap { rounded(rows, for: $0.weight) }
+    let prepared = PreparedRows(rows, for: projections.map(\.weight), on: self)
     var codes: RoundedRows?
     if let type = projections.first?.weight.dtype, case .quantized(let quantization) = type,
       projections.allSatisfy({ $0.weight.dtype == type })
@@ -21,7 +20,7 @@ extension CPUBackend {
       zip(projections, results).map { layer, y in
         var work =
           codes.map { quantizedWork($0, layer.weight, layer.bias, into: FloatRows(y)) }
-          ?? work(rows, rounded: halves, layer.weight, layer.bias, into: FloatRows(y))
+          ?? work(prepared, layer.weight, layer.bias, into: FloatRows(y))
         work.activation = layer.activation
         return work
       })
@@ -45,9 +44,9 @@ extension CPUBackend {
     run([
       manyRowsWork(
         terms.map {
-          let (x, weight) = (FloatRows($0.x), $0.projection.weight)
-          return ProductTerm(
-            x: x, weight: weight, isTurned: true, rounded: rounded(x, for: weight))
+          let weight = $0.projection.weight
+          let x = PreparedRows(FloatRows($0.x), for: [weight], on: self)
+          return ProductTerm(x: x, weight: weight, isTurned: true)
         }, addedTo: FloatRows(stream), terms.compactMap(\.projection.bias), into: FloatRows(y))
     ])
     return y
@@ -80,8 +79,7 @@ extension CPUBackend {
     let dx = Tensor(uninitialized: shape, on: self)
     run([
       manyRowsWork(
-        terms.map { ProductTerm(x: FloatRows($0.dy), weight: $0.weight, isTurned: false) },
-        [], into: FloatRows(dx))
+        terms.map { inputGradientTerm(FloatRows($0.dy), $0.weight) }, [], into: FloatRows(dx))
     ])
     return dx
   }
@@ -112,11 +110,16 @@ extension CPUBackend {
 
   /// y ← x weightᵀ + bias, for rows of x and y.
   func multiply(_ x: FloatRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows) {
-    run([work(x, rounded: rounded(x, for: weight), weight, bias, into: y)])
+    run([work(PreparedRows(x, for: [weight], on: self), weight, bias, into: y)])
   }
 
   /// dx ← dy weight, for rows of dy and dx.
   func multiplyBack(_ dy: FloatRows, _ weight: Tensor, into dx: FloatRows) {
-    run([manyRowsWork([ProductTerm(x: dy, weight: weight, isTurned: false)], [], into: dx)])
+    run([manyRowsWork([inputGradientTerm(dy, weight)], [], into: dx)])
+  }
+
+  private func inputGradientTerm(_ dy: FloatRows, _ weight: Tensor) -> ProductTerm {
+    let rows = PreparedRows(dy, for: [weight], rounds: false, on: self)
+    return ProductTerm(x: rows, weight: weight, isTurned: false)
   }
 }

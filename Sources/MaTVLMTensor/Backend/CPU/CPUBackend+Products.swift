@@ -2,16 +2,10 @@ import CMaTVLMKernels
 
 /// What one matrix of weights adds to a product of many rows.
 struct ProductTerm: Sendable {
-  let x: FloatRows
+  let x: PreparedRows
   let weight: Tensor
   /// x weightᵀ, as a layer computes, and not x weight, as its gradient does.
   let isTurned: Bool
-  /// bfloat16 [T, inputs]: x rounded, for processors that multiply bfloat16.
-  fileprivate var rounded: Tensor?
-
-  init(x: FloatRows, weight: Tensor, isTurned: Bool, rounded: Tensor? = nil) {
-    (self.x, self.weight, self.isTurned, self.rounded) = (x, weight, isTurned, rounded)
-  }
 }
 
 /// Products of many rows: tiles of the result, in each of which a piece of the weights is copied once
@@ -23,18 +17,6 @@ extension CPUBackend {
   /// Rows of quantised weights that are unpacked to float32 at once.
   private static let unpackedDepth = 1024
 
-  /// Rows of x as they are multiplied with this weight where products are of bfloat16; nil where they are
-  /// of float32.
-  func rounded(_ x: FloatRows, for weight: Tensor) -> Tensor? {
-    guard roundsRows, weight.dtype == .bfloat16, x.width % 2 == 0 else { return nil }
-    let y = Tensor(uninitialized: [x.count, x.width], .bfloat16, on: self)
-    parallel(x.count * x.width, grain: Self.elementGrain) { [self] range in
-      kernels.elementwise.float_to_bf16(
-        x.row(0) + range.lowerBound, y.halves + range.lowerBound, Int64(range.count))
-    }
-    return y
-  }
-
   /// y ← stream + Σ biases + Σ of the terms.
   /// - Parameters:
   ///   - stream: of y's shape; nil: zeros.
@@ -42,7 +24,7 @@ extension CPUBackend {
   func manyRowsWork(
     _ terms: [ProductTerm], addedTo stream: FloatRows? = nil, _ biases: [Tensor], into y: FloatRows
   ) -> ProductWork {
-    let tiles = TileGrid(y.count, y.width, most: Self.tile)
+    let tiles = grid(terms, y)
     return ProductWork(items: tiles.count, y: y) { [self] item in
       let tile = tiles[item]
       for (index, term) in terms.enumerated() {
@@ -62,6 +44,14 @@ extension CPUBackend {
     }
   }
 
+  private func grid(_ terms: [ProductTerm], _ y: FloatRows) -> TileGrid {
+    guard terms.contains(where: { $0.x.split(for: $0.weight) != nil }) else {
+      return TileGrid(y.count, y.width, most: Self.tile)
+    }
+    // Each sum is the same in whatever tile it is, so that tiles may follow from the number of threads.
+    return TileGrid(y.count, y.width, most: Self.splitTile, wanted: 2 * threads)
+  }
+
   private func add(
     _ biases: [Tensor], _ tile: (rows: Range<Int>, columns: Range<Int>), to y: FloatRows
   ) {
@@ -79,17 +69,22 @@ extension CPUBackend {
     _ term: ProductTerm, _ tile: (rows: Range<Int>, columns: Range<Int>),
     _ product: inout matvlm_product
   ) {
-    let (weight, width, depth) = (term.weight, term.weight.shape.width, term.x.width)
+    let (x, weight, width) = (term.x.x, term.weight, term.weight.shape.width)
+    let depth = x.width
     product.depth = depth
-    product.left = UnsafePointer(term.x.row(tile.rows.lowerBound))
+    product.left = UnsafePointer(x.row(tile.rows.lowerBound))
     product.left_row = depth
     (product.right_row, product.right_column) = term.isTurned ? (1, width) : (width, 1)
     let first = tile.columns.lowerBound * (term.isTurned ? width : 1)
+    if let split = term.x.split(for: weight), let kernel = splitKernel(weight.dtype) {
+      let right = weight.storage.memory.pointer + first * weight.dtype.byteCount
+      return run(&product, kernel, split.line(tile.rows.lowerBound), UnsafeRawPointer(right))
+    }
     switch weight.dtype {
     case .float32, .int32: run(&product, weight.floats + first)
     case .bfloat16:
       let right = UnsafeRawPointer(weight.halves + first)
-      if let rounded = term.rounded, let kernel = kernels.product.of_bf16 {
+      if let rounded = term.x.rounded, let kernel = kernels.product.of_bf16 {
         product.right = right
         let left = rounded.halves + tile.rows.lowerBound * depth
         withScratch(matvlm_product_scratch(product.rows, product.columns)) {

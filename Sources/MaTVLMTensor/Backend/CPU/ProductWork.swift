@@ -8,6 +8,11 @@ struct FloatRows: Sendable {
   init(_ matrix: Tensor, _ range: Range<Int>) { (self.matrix, self.range) = (matrix, range) }
   init(_ matrix: Tensor) { self.init(matrix, 0..<matrix.shape.rows) }
 
+  /// Some of the rows, counted from the first of these.
+  subscript(_ rows: Range<Int>) -> FloatRows {
+    FloatRows(matrix, range.lowerBound + rows.lowerBound..<range.lowerBound + rows.upperBound)
+  }
+
   var count: Int { range.count }
   var width: Int { matrix.shape.width }
   /// Where row `index`, counted from the first of these rows, begins.
@@ -28,18 +33,15 @@ struct ProductWork: Sendable {
 
 extension CPUBackend {
   /// y ← x weightᵀ + bias
-  ///
-  /// - Parameter rounded: x as ``rounded(_:for:)`` makes it.
   func work(
-    _ x: FloatRows, rounded: Tensor?, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
+    _ x: PreparedRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
   ) -> ProductWork {
     if case .quantized(let quantization) = weight.dtype {
-      return quantizedWork(RoundedRows(x, quantization, on: self), weight, bias, into: y)
+      return quantizedWork(RoundedRows(x.x, quantization, on: self), weight, bias, into: y)
     }
-    if isFew(x.count) { return fewRowsWork(x, rounded: rounded, weight, bias, into: y) }
+    if isFew(x.x.count) { return fewRowsWork(x, weight, bias, into: y) }
     return manyRowsWork(
-      [ProductTerm(x: x, weight: weight, isTurned: true, rounded: rounded)],
-      bias.map { [$0] } ?? [], into: y)
+      [ProductTerm(x: x, weight: weight, isTurned: true)], bias.map { [$0] } ?? [], into: y)
   }
 
   /// Does all items of several products, as if they were one.
@@ -66,11 +68,12 @@ extension CPUBackend {
   func isFew(_ rows: Int) -> Bool { rows <= 32 }
 
   private func fewRowsWork(
-    _ x: FloatRows, rounded: Tensor?, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
+    _ rows: PreparedRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
   ) -> ProductWork {
-    let isRounded = rounded != nil && weight.dtype == .bfloat16
+    let rounded = weight.dtype == .bfloat16 ? rows.rounded : nil
     // Floats hold what was rounded: more rows than one have no kernel of their own.
-    let x = isRounded && x.count > 1 ? FloatRows(convert(rounded!, to: .float32)) : x
+    let x =
+      rows.x.count > 1 ? rounded.map { FloatRows(convert($0, to: .float32)) } ?? rows.x : rows.x
     let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
     let pieces = OutputPieces(
       outputs, bytes: inputs * weight.dtype.byteCount, rows: x.count, threads: threads,
@@ -82,7 +85,7 @@ extension CPUBackend {
       let (from, result) = (x.row(0), y.row(0) + range.lowerBound)
       let (rows, width, stride) = (Int64(x.count), Int64(inputs), Int64(outputs))
       switch weight.dtype {
-      case .bfloat16 where isRounded && rows == 1:
+      case .bfloat16 where rounded != nil && rows == 1:
         kernels.matrix.row_product_of_bf16!(
           rounded!.halves, weight.halves + first, width, part, count, result)
       case .bfloat16:

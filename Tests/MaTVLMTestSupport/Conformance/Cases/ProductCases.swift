@@ -16,7 +16,7 @@ extension OperationCase {
     Extent(rows: 37, inputs: 80, outputs: 65), Extent(rows: 64, inputs: 300, outputs: 1),
     Extent(rows: 129, inputs: 64, outputs: 96), Extent(rows: 200, inputs: 193, outputs: 161),
     Extent(rows: 20, inputs: 2050, outputs: 70), Extent(rows: 1100, inputs: 33, outputs: 259),
-    Extent(rows: 3000, inputs: 20, outputs: 9),
+    Extent(rows: 3000, inputs: 20, outputs: 9), Extent(rows: 70, inputs: 1100, outputs: 67),
   ]
 
   private static let weighted = extents.flatMap { extent in
@@ -119,6 +119,7 @@ extension OperationCase {
     (0, [24, 48], [17, 5]), (1, [24, 48], [17, 5, 64, 9, 33]), (1, [128, 512], [128, 128, 512]),
     (1, [2560, 10240], [96, 65]), (1, [33], [7, 9]), (3, [256, 1024], [129, 40]),
     (4, [2600], [31]), (37, [80, 160], [65, 24]),
+    (90, [600, 40], [67, 1030]),
   ].flatMap { rows, inputs, outputs in
     let name = "[\(rows)] rows, \(inputs) to \(outputs)"
     return [
