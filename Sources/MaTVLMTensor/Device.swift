@@ -40,8 +40,8 @@ extension Device {
   }
 
   /// Lets the processor round rows to bfloat16 before they are multiplied with weights in bfloat16, as a card
-  /// does. Where it has such products (AVX512-BF16, AMX) prompts are read in half of the time or less, and weights
-  /// at the speed of memory when one row is decoded; elsewhere nothing changes. Gradients are of the rows as they
+  /// does. Where it has such products (AVX512-BF16, AMX) prompts are read about twice as fast, and weights at the
+  /// speed of memory when one row is decoded; elsewhere nothing changes. Gradients are of the rows as they
   /// were. Off unless this is called.
   public static func setProcessorRounding(_ rounds: Bool) { CPUBackend.shared.roundsRows = rounds }
 

@@ -90,9 +90,7 @@ extension CPUBackend {
         && dy.shape.rows == x.shape.rows,
       "linearWeightGradient: dy is \(dy.shape), x is \(x.shape)")
     let (outputs, inputs) = (dy.shape.width, x.shape.width)
-    // Small matrices of weights have too few tiles for several threads: cut the rows as well.
-    let rowsOfPiece = outputs * inputs < 1 << 20 ? 512 : dy.shape.rows
-    let pieces = min(8, max(1, dy.shape.rows / max(1, rowsOfPiece)))
+    let pieces = Self.gradientPieces(rows: dy.shape.rows, outputs: outputs, inputs: inputs)
     let sums = Tensor(uninitialized: [pieces, outputs, inputs], on: self)
     weightGradient(FloatRows(dy), FloatRows(x), adding: false, into: sums)
     guard pieces > 1 else { return sums.reshaped([outputs, inputs]) }

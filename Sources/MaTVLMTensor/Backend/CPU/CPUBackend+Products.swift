@@ -69,7 +69,7 @@ extension CPUBackend {
     _ term: ProductTerm, _ tile: (rows: Range<Int>, columns: Range<Int>),
     _ product: inout matvlm_product
   ) {
-    let (x, weight, width) = (term.x.x, term.weight, term.weight.shape.width)
+    let (x, weight, width) = (term.x.rows, term.weight, term.weight.shape.width)
     let depth = x.width
     product.depth = depth
     product.left = UnsafePointer(x.row(tile.rows.lowerBound))

@@ -2,7 +2,12 @@ import CMaTVLMKernels
 
 extension CPUBackend {
   /// The largest tile of a gradient.
-  private static let gradientTile = (rows: 256, columns: 512)
+  static let gradientTile = (rows: 256, columns: 512)
+
+  /// Into how many parts the rows are cut as well: small matrices of weights have too few tiles for several threads.
+  static func gradientPieces(rows: Int, outputs: Int, inputs: Int) -> Int {
+    outputs * inputs < 1 << 20 ? min(8, max(1, rows / 512)) : 1
+  }
 
   /// sums [pieces, O, I]: cuts the rows into as many parts; each piece becomes, or is added to, dyᵀ x
   /// of its part.

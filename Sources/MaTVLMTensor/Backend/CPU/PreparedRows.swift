@@ -1,35 +1,43 @@
-/// Rows of a left factor, and what products make of them before they multiply: once for all products of the
-/// same rows.
+/// What products make of their rows before they multiply them.
+enum RowForm {
+  case asTheyAre
+  /// To bfloat16, for processors that multiply it.
+  case rounded
+  /// As sums of bfloat16, for processors that multiply tiles of it.
+  case split
+}
+
+/// Rows of a left factor, and what products make of them: once for all products of the same rows.
 struct PreparedRows: Sendable {
-  let x: FloatRows
-  /// bfloat16 [T, inputs]: x rounded, for processors that multiply bfloat16.
+  let rows: FloatRows
+  /// bfloat16 [T, inputs]
   let rounded: Tensor?
-  /// x as sums of bfloat16, for processors that multiply tiles of them.
   private let split: SplitFactor?
 
   /// - Parameters:
-  ///   - weights: what x will be multiplied with.
-  ///   - rounds: whether x may be rounded where the user allows it, as in layers and not in their gradients.
-  init(_ x: FloatRows, for weights: [Tensor], rounds: Bool = true, on backend: CPUBackend) {
-    self.x = x
-    let isRounded =
-      rounds && backend.roundsRows && x.width % 2 == 0
-      && weights.contains { $0.dtype == .bfloat16 }
-    rounded = isRounded ? x.rounded(on: backend) : nil
-    let isSplit = weights.contains {
-      Self.areSplit(x.count, for: $0.dtype, on: backend) && !(isRounded && $0.dtype == .bfloat16)
+  ///   - weights: what the rows will be multiplied with.
+  ///   - rounds: whether they may be rounded where the user allows it, as in layers and not in their gradients.
+  init(_ rows: FloatRows, for weights: [Tensor], rounds: Bool = true, on backend: CPUBackend) {
+    let forms = weights.map {
+      backend.form(of: rows.count, width: rows.width, for: $0.dtype, rounds: rounds)
     }
-    split = isSplit ? SplitFactor(x, on: backend) : nil
-  }
-
-  /// Whether that many rows are split for weights of a type where they are not rounded.
-  static func areSplit(_ rows: Int, for type: DType, on backend: CPUBackend) -> Bool {
-    !backend.isFew(rows) && backend.splitKernel(type) != nil
+    self.rows = rows
+    rounded = forms.contains(.rounded) ? rows.rounded(on: backend) : nil
+    split = forms.contains(.split) ? SplitFactor(rows, on: backend) : nil
   }
 
   /// The rows as a product with this weight takes them, if it takes them split.
   func split(for weight: Tensor) -> SplitFactor? {
     weight.dtype == .bfloat16 && rounded != nil ? nil : split
+  }
+}
+
+extension CPUBackend {
+  /// What so many rows become for products with weights of a type.
+  /// - Parameter rounds: whether they may be rounded where the user allows it.
+  func form(of rows: Int, width: Int, for type: DType, rounds: Bool) -> RowForm {
+    if rounds && roundsRows && type == .bfloat16 && width % 2 == 0 { return .rounded }
+    return !isFew(rows) && splitKernel(type) != nil ? .split : .asTheyAre
   }
 }
 

@@ -21,7 +21,7 @@ struct FloatRows: Sendable {
   }
 }
 
-/// A product cut into items whose bounds follow from shapes; each is made by one thread.
+/// A product cut into items, each made by one thread.
 struct ProductWork: Sendable {
   let items: Int
   let y: FloatRows
@@ -37,9 +37,9 @@ extension CPUBackend {
     _ x: PreparedRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
   ) -> ProductWork {
     if case .quantized(let quantization) = weight.dtype {
-      return quantizedWork(RoundedRows(x.x, quantization, on: self), weight, bias, into: y)
+      return quantizedWork(RoundedRows(x.rows, quantization, on: self), weight, bias, into: y)
     }
-    if isFew(x.x.count) { return fewRowsWork(x, weight, bias, into: y) }
+    if isFew(x.rows.count) { return fewRowsWork(x, weight, bias, into: y) }
     return manyRowsWork(
       [ProductTerm(x: x, weight: weight, isTurned: true)], bias.map { [$0] } ?? [], into: y)
   }
@@ -68,12 +68,12 @@ extension CPUBackend {
   func isFew(_ rows: Int) -> Bool { rows <= 32 }
 
   private func fewRowsWork(
-    _ rows: PreparedRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
+    _ prepared: PreparedRows, _ weight: Tensor, _ bias: Tensor?, into y: FloatRows
   ) -> ProductWork {
-    let rounded = weight.dtype == .bfloat16 ? rows.rounded : nil
+    let rounded = weight.dtype == .bfloat16 ? prepared.rounded : nil
     // Floats hold what was rounded: more rows than one have no kernel of their own.
-    let x =
-      rows.x.count > 1 ? rounded.map { FloatRows(convert($0, to: .float32)) } ?? rows.x : rows.x
+    let floats = prepared.rows.count > 1 ? rounded.map { convert($0, to: .float32) } : nil
+    let x = floats.map { FloatRows($0) } ?? prepared.rows
     let (inputs, outputs) = (weight.shape.width, weight.shape.rows)
     let pieces = OutputPieces(
       outputs, bytes: inputs * weight.dtype.byteCount, rows: x.count, threads: threads,

@@ -9,10 +9,6 @@ struct SplitFactor: Sendable {
   /// Lines of a tile.
   static let lines = 16
 
-  static func byteCount(lines: Int, depth: Int) -> Int {
-    matvlm_factor_size(lines, depth) * DType.float32.byteCount
-  }
-
   /// Nil where the processor has no tiles.
   /// - Parameter isTurned: the matrix's columns are the lines of the factor, in place of its rows.
   init?(_ matrix: FloatRows, isTurned: Bool = false, on backend: CPUBackend) {
@@ -39,20 +35,13 @@ extension CPUBackend {
   /// The largest tile of a product of split factors: weights are split anew for each.
   static let splitTile = (rows: 1024, columns: 256)
 
-  /// Whether products are of factors that are split, as far as their types allow it.
-  var splitsFactors: Bool { kernels.product.split_left != nil }
-
-  /// Bytes at most that a thread needs for its part of a right factor.
-  static func splitScratch(columns: Int, depth: Int) -> Int {
-    matvlm_split_scratch(min(columns, splitTile.columns), depth) * DType.float32.byteCount
-  }
-
   typealias SplitProductKernel =
     @convention(c) (
       UnsafePointer<matvlm_product>, UnsafePointer<Float>, UnsafeMutablePointer<Float>
     ) -> Void
 
-  /// What multiplies a left factor that is split with weights of a type.
+  /// What multiplies a left factor that is split with weights of a type; nil where the processor or we have nothing
+  /// for them.
   func splitKernel(_ type: DType) -> SplitProductKernel? {
     switch type {
     case .float32: kernels.product.split_with_floats

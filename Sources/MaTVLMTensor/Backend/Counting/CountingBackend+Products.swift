@@ -4,7 +4,7 @@ extension CountingBackend {
     require(
       x.shape.width == weight.shape.width,
       "linear: x is \(x.shape), weight takes width \(weight.shape.width)")
-    prepare(x, weight)
+    prepare(x, weight, isTurned: true, rounds: true)
     count(
       OperationCount(
         bias == nil ? "linear" : "linear with bias", product(x.shape.rows, weight),
@@ -17,7 +17,7 @@ extension CountingBackend {
     require(
       dy.shape.width == weight.shape.rows,
       "linearInputGradient: dy is \(dy.shape), weight makes width \(weight.shape.rows)")
-    prepare(dy, weight)
+    prepare(dy, weight, isTurned: false, rounds: false)
     count(
       OperationCount(
         "linearInputGradient", product(dy.shape.rows, weight), [.init(dy), .init(weight)]
@@ -28,9 +28,10 @@ extension CountingBackend {
   package func linearWeightGradient(_ dy: Tensor, _ x: Tensor) -> Tensor {
     let gradient = new([dy.shape.width, x.shape.width], .float32, .gradients)
     if !isCard {
-      let pieces = gradient.shape.count < 1 << 20 ? min(8, max(1, dy.shape.rows / 512)) : 0
-      let split = SplitFactor.byteCount(lines: dy.shape.width, depth: dy.shape.rows)
-      work(bytes: pieces * 4 * gradient.shape.count + (CPUBackend.shared.splitsFactors ? split : 0))
+      work(
+        bytes: CPUBackend.shared.weightGradientWorkspace(
+          rows: dy.shape.rows, outputs: dy.shape.width, inputs: x.shape.width,
+          threads: concurrent(dy.shape.rows)))
     }
     count(
       OperationCount(
@@ -43,17 +44,14 @@ extension CountingBackend {
     2 * Double(rows) * elements(weight)
   }
 
-  /// What a product with many rows makes of both factors: of all of the left one, of each thread's part of the right one.
-  private func prepare(_ x: Tensor, _ weight: Tensor) {
+  /// What a product needs besides its factors and its result.
+  private func prepare(_ rows: Tensor, _ weight: Tensor, isTurned: Bool, rounds: Bool) {
     convertOnCard(weight)
-    let (rows, depth) = (x.shape.rows, x.shape.width)
-    guard !isCard, rows > 32 else { return }
-    if PreparedRows.areSplit(rows, for: weight.dtype, on: CPUBackend.shared) {
-      let parts = CPUBackend.splitScratch(columns: weight.shape.count / depth, depth: depth)
-      work(bytes: SplitFactor.byteCount(lines: rows, depth: depth) + concurrent(rows) * parts)
-    } else if weight.dtype != .float32 {
-      work(bytes: concurrent(rows) * (1 << 20))  // at most: pieces of each thread's factors
-    }
+    guard !isCard else { return }
+    let count = rows.shape.rows
+    work(
+      bytes: CPUBackend.shared.productWorkspace(
+        rows: count, weight, isTurned: isTurned, rounds: rounds, threads: concurrent(count)))
   }
 
   // MARK: Norms
