@@ -29,6 +29,9 @@ static const unsigned char mixer_row[] = {
 static const unsigned char warpgroup[] = {
 #embed "Kernels/warpgroup.cuh"
 };
+static const unsigned char tile_copies[] = {
+#embed "Kernels/tile_copies.cuh"
+};
 static const unsigned char attend_and_add[] = {
 #embed "Kernels/attend_and_add.cu"
 };
@@ -103,6 +106,7 @@ static const matvlm_cuda_source sources[] = {
     ENTRY("cached_attention.cuh", cached_attention_header),
     ENTRY("mixer_row.cuh", mixer_row),
     ENTRY("warpgroup.cuh", warpgroup),
+    ENTRY("tile_copies.cuh", tile_copies),
     ENTRY("attend_and_add.cu", attend_and_add),
     ENTRY("attention.cu", attention),
     ENTRY("attention_gradient.cu", attention_gradient),

@@ -83,18 +83,14 @@ extension CUDABackend {
     _ query: Query, _ group: CacheGroup, _ keys: [Tensor], _ values: [Tensor],
     _ segments: Segments, into output: Tensor
   ) {
-    let tiles = attentionTiles(query.geometry, query.rows.dtype)
-    launch(
-      tiles.forward, "attention",
-      grid: Grid(
-        tileCount(segments, of: group.segments, rows: tiles.queries), query.geometry.heads),
-      block: tiles.threads, sharedBytes: tiles.sharedBytes,
-      [
-        .tensor(output), .address(0), .tensor(query.rows), .address(0), .address(0),
-        group.addresses(keys), group.addresses(values), .int32(group.segments.lowerBound),
-        .tensor(query.positions), table(.tiles(segments, of: group.segments, rows: tiles.queries)),
-        query.geometry.argument,
-      ])
+    let most = attentionTiles(query.geometry, query.rows.dtype).mostSequences
+    for part in CacheGroup.parts(of: group.segments, most: most) {
+      launch(
+        TiledAttention(
+          query: query.rows, keys: Array(keys[part]), values: Array(values[part]),
+          positions: query.positions, geometry: query.geometry, segments: segments, range: part),
+        into: output)
+    }
   }
 
   private func attendSplit(
@@ -200,20 +196,26 @@ struct CacheGroup {
   let rows: Range<Int>
 
   /// `SEGMENTS_AT_ONCE` of the kernels.
-  private static let most = 32
-  static let noAddresses = KernelArgument.words(Array(repeating: 0, count: most))
+  static let most = 32
 
   static func all(_ segments: Segments) -> [CacheGroup] {
-    stride(from: 0, to: segments.count, by: most).map { first in
-      let group = first..<min(segments.count, first + most)
-      return CacheGroup(
-        segments: group, rows: segments.starts[group.lowerBound]..<segments.starts[group.upperBound]
-      )
+    parts(of: 0..<segments.count, most: most).map {
+      CacheGroup(
+        segments: $0, rows: segments.starts[$0.lowerBound]..<segments.starts[$0.upperBound])
     }
   }
 
-  func addresses(_ caches: [Tensor]) -> KernelArgument {
-    let padding = Array(repeating: UInt64(0), count: Self.most - segments.count)
-    return .words(caches[segments].map(\.address) + padding)
+  /// Some sequences in parts of at most so many.
+  static func parts(of sequences: Range<Int>, most: Int) -> [Range<Int>] {
+    stride(from: sequences.lowerBound, to: sequences.upperBound, by: most).map {
+      $0..<min(sequences.upperBound, $0 + most)
+    }
+  }
+
+  func addresses(_ caches: [Tensor]) -> KernelArgument { Self.addresses(caches[segments]) }
+
+  /// `struct Addresses` of the kernels.
+  static func addresses(_ caches: some Collection<Tensor>) -> KernelArgument {
+    .words(caches.map(\.address) + Array(repeating: 0, count: most - caches.count))
   }
 }

@@ -33,6 +33,12 @@ struct CUDADriver: Sendable {
       UnsafePointer<matvlm_cuda_launch_configuration>, Handle?,
       UnsafeMutablePointer<UnsafeMutableRawPointer?>?, UnsafeMutableRawPointer?
     ) -> Status
+  typealias EncodeTensorMap =
+    @convention(c) (
+      UnsafeMutableRawPointer, Int32, UInt32, Address, UnsafePointer<UInt64>,
+      UnsafePointer<UInt64>, UnsafePointer<UInt32>, UnsafePointer<UInt32>, Int32, Int32, Int32,
+      Int32
+    ) -> Status
   typealias TwoHandles = @convention(c) (Handle?, Handle?) -> Status
   typealias WaitForEvent = @convention(c) (Handle?, Handle?, UInt32) -> Status
   typealias ElapsedTime = @convention(c) (UnsafeMutablePointer<Float>, Handle?, Handle?) -> Status
@@ -66,6 +72,7 @@ struct CUDADriver: Sendable {
   let getFunction: GetFunction
   let setFunctionAttribute: SetFunctionAttribute
   let launchKernel: Launch
+  let encodeTensorMap: EncodeTensorMap
   let createEvent: CreateWithFlags
   let recordEvent: TwoHandles
   let waitForEvent: WaitForEvent
@@ -110,6 +117,7 @@ struct CUDADriver: Sendable {
     getFunction = try library.function("cuModuleGetFunction")
     setFunctionAttribute = try library.function("cuFuncSetAttribute")
     launchKernel = try library.function("cuLaunchKernelEx")
+    encodeTensorMap = try library.function("cuTensorMapEncodeTiled")
     createEvent = try library.function("cuEventCreate")
     recordEvent = try library.function("cuEventRecord")
     waitForEvent = try library.function("cuStreamWaitEvent")

@@ -33,7 +33,7 @@ package enum KernelFile: String, CaseIterable, Sendable {
     return switch self {
     case .attention, .attentionGradient: common + ["attention.cuh"]
     case .attentionWarpgroup, .attentionGradientWarpgroup:
-      common + ["attention.cuh", "warpgroup.cuh"]
+      common + ["attention.cuh", "warpgroup.cuh", "tile_copies.cuh"]
     case .cachedAttention: common + ["split_softmax.cuh", "cached_attention.cuh"]
     case .gemv: common + ["row_products.cuh"]
     case .attendAndAdd:

@@ -1,16 +1,16 @@
 // Gradients of attention over tiles by warp groups (warpgroup.cuh), in the two kernels of
 // attention_gradient.cu, which has every other type, width and card.
 
-#define SLOTS 3  // tiles that are walked over: one in use, one still read by products, one on its way
-
 // dk dv [T, G·P]. A warp group owns TILE keys and walks over the queries that see them, for every
 // query head of its key head. Grid: (tiles, G).
 extern "C" __global__ void __launch_bounds__(128, 2) attentionKeyValueGradient(
-    Element *dk, Element *dv, const Element *dy, const Element *q, const Element *k,
-    const Element *v, const float *logSumExp, const float *delta, const RowTile *tiles,
-    Geometry geometry) {
+    Element *dk, Element *dv, const __grid_constant__ TileMap dy,
+    const __grid_constant__ TileMap q, const __grid_constant__ TileMap k,
+    const __grid_constant__ TileMap v, const float *logSumExp, const float *delta,
+    const RowTile *tiles, Geometry geometry) {
   beginKernel();
-  extern __shared__ __align__(16) unsigned char raw[];
+  extern __shared__ __align__(TILE_ALIGNMENT) unsigned char raw[];
+  __shared__ Arrivals arrivals;
   unsigned char *sharedK = raw;                        // a tile
   unsigned char *sharedV = sharedK + TILE_BYTES;       // a tile
   unsigned char *sharedQ = sharedV + TILE_BYTES;
@@ -18,7 +18,6 @@ extern "C" __global__ void __launch_bounds__(128, 2) attentionKeyValueGradient(
   float *sharedRows = (float *)(sharedDY + SLOTS * TILE_BYTES);  // [SLOTS, log | delta, TILE]
   const RowTile tile = tiles[blockIdx.x];
   const int kvHead = blockIdx.y, ratio = geometry.heads / geometry.keyValueHeads;
-  const i64 qStride = (i64)geometry.heads * HEAD_WIDTH;
   const i64 kvStride = (i64)geometry.keyValueHeads * HEAD_WIDTH;
   const i64 kvBase = tile.first * kvStride + kvHead * HEAD_WIDTH;
   const int rows = min(TILE, tile.end - tile.first);
@@ -28,13 +27,14 @@ extern "C" __global__ void __launch_bounds__(128, 2) attentionKeyValueGradient(
 
   // What is brought next: queries from `nextFirst` on of head `nextHead`.
   int nextHead = kvHead * ratio, nextFirst = begin;
-  const auto bring = [&](int slot) {
+  const auto bring = [&](int slot, int others) {
     if (nextHead < (kvHead + 1) * ratio) {
-      const int count = tile.end - nextFirst;
-      const i64 base = nextFirst * qStride + nextHead * HEAD_WIDTH;
-      loadTile(sharedQ + slot * TILE_BYTES, q + base, qStride, count);
-      loadTile(sharedDY + slot * TILE_BYTES, dy + base, qStride, count);
-      const int row = threadIdx.x % TILE;
+      if (threadIdx.x == 0) {
+        arrivals.expect(slot, 2 + others);
+        bringTile(sharedQ + slot * TILE_BYTES, q, nextFirst, nextHead, arrivals, slot);
+        bringTile(sharedDY + slot * TILE_BYTES, dy, nextFirst, nextHead, arrivals, slot);
+      }
+      const int row = threadIdx.x % TILE, count = tile.end - nextFirst;
       copyFloatAsync(
           sharedRows + slot * 2 * TILE + threadIdx.x,
           (threadIdx.x < TILE ? logSumExp : delta)
@@ -45,25 +45,36 @@ extern "C" __global__ void __launch_bounds__(128, 2) attentionKeyValueGradient(
     }
     commitCopies();
   };
-  loadTile(sharedK, k + kvBase, kvStride, rows);
-  loadTile(sharedV, v + kvBase, kvStride, rows);
-  bring(0);
-  bring(1);
+  const auto await = [&](int first, Place place) {
+    awaitTiles(arrivals, place, sharedQ + place.slot * TILE_BYTES,
+               sharedDY + place.slot * TILE_BYTES, tile.end - first);
+  };
+  if (threadIdx.x == 0) arrivals.begin();
+  bring(0, 2);
+  if (threadIdx.x == 0) {
+    bringTile(sharedK, k, tile.first, kvHead, arrivals, 0);
+    bringTile(sharedV, v, tile.first, kvHead, arrivals, 0);
+  }
+  bring(1, 0);
 
   Accumulator sumK[PADDED / 8] = {}, sumV[PADDED / 8] = {};
   Accumulator p[TILE / 8], ds[TILE / 8];  // [keys, queries]
   const float scale = geometry.scale * LOG2E;
-  shareCopies<1>();
+  waitForCopies<1>();
+  __syncthreads();
+  Place place;
+  await(begin, place);
   beginProducts();
   multiplyTiles(p, sharedK, sharedQ);
   multiplyTiles(ds, sharedV, sharedDY);
   commitProducts();
   waitForProducts<0>();
 
-  int slot = 0, first = begin;
+  int first = begin;
   for (int step = 0; step < steps; step++) {
-    const int next = slot + 1 == SLOTS ? 0 : slot + 1;
-    const float *logs = sharedRows + slot * 2 * TILE, *deltas = logs + TILE;
+    const Place next = place.next();
+    const int following = first + TILE < tile.end ? first + TILE : begin;
+    const float *logs = sharedRows + place.slot * 2 * TILE, *deltas = logs + TILE;
 #pragma unroll
     for (int n = 0; n < TILE / 8; n++) {
       const float2 log = *(const float2 *)(logs + n * 8 + QUAD_COLUMN);
@@ -80,7 +91,7 @@ extern "C" __global__ void __launch_bounds__(128, 2) attentionKeyValueGradient(
     TileWeights weights;
     asWeights(weights, p);
     beginProducts();
-    multiplyWeights(sumV, weights, sharedDY + slot * TILE_BYTES);
+    multiplyWeights(sumV, weights, sharedDY + place.slot * TILE_BYTES);
     commitProducts();
 #pragma unroll
     for (int n = 0; n < TILE / 8; n++) {
@@ -94,16 +105,18 @@ extern "C" __global__ void __launch_bounds__(128, 2) attentionKeyValueGradient(
 
     // The next step's first products are asked for together with this one's last. Behind the barrier
     // nobody reads the tiles of the step before any more.
-    shareCopies<0>();
+    waitForCopies<0>();
+    __syncthreads();
+    bring(next.next().slot, 0);
+    if (step + 1 < steps) await(following, next);
     beginProducts();
-    multiplyWeights(sumK, slopes, sharedQ + slot * TILE_BYTES);
-    multiplyTiles(p, sharedK, sharedQ + next * TILE_BYTES);
-    multiplyTiles(ds, sharedV, sharedDY + next * TILE_BYTES);
+    multiplyWeights(sumK, slopes, sharedQ + place.slot * TILE_BYTES);
+    multiplyTiles(p, sharedK, sharedQ + next.slot * TILE_BYTES);
+    multiplyTiles(ds, sharedV, sharedDY + next.slot * TILE_BYTES);
     commitProducts();
-    bring(next + 1 == SLOTS ? 0 : next + 1);
     waitForProducts<0>();
-    slot = next;
-    first = first + TILE < tile.end ? first + TILE : begin;
+    place = next;
+    first = following;
   }
   const float scales[2] = {geometry.scale, geometry.scale}, ones[2] = {1, 1};
   storeTile(dk + kvBase, kvStride, sumK, rows, scales);
@@ -112,10 +125,12 @@ extern "C" __global__ void __launch_bounds__(128, 2) attentionKeyValueGradient(
 
 // dq [T, H·P]. A warp group owns TILE queries and walks over the keys that they see. Grid: (tiles, H).
 extern "C" __global__ void __launch_bounds__(128, 2) attentionQueryGradient(
-    Element *dq, const Element *dy, const Element *q, const Element *k, const Element *v,
+    Element *dq, const __grid_constant__ TileMap dy, const __grid_constant__ TileMap q,
+    const __grid_constant__ TileMap k, const __grid_constant__ TileMap v,
     const float *logSumExp, const float *delta, const RowTile *tiles, Geometry geometry) {
   beginKernel();
-  extern __shared__ __align__(16) unsigned char raw[];
+  extern __shared__ __align__(TILE_ALIGNMENT) unsigned char raw[];
+  __shared__ Arrivals arrivals;
   unsigned char *sharedQ = raw;                    // a tile
   unsigned char *sharedDY = sharedQ + TILE_BYTES;  // a tile
   unsigned char *sharedK = sharedDY + TILE_BYTES;
@@ -123,7 +138,6 @@ extern "C" __global__ void __launch_bounds__(128, 2) attentionQueryGradient(
   const RowTile tile = tiles[gridDim.x - 1 - blockIdx.x];  // the longest rows first
   const int head = blockIdx.y, kvHead = head / (geometry.heads / geometry.keyValueHeads);
   const i64 qStride = (i64)geometry.heads * HEAD_WIDTH;
-  const i64 kvStride = (i64)geometry.keyValueHeads * HEAD_WIDTH;
   const i64 qBase = tile.first * qStride + head * HEAD_WIDTH;
   const int rows = min(TILE, tile.end - tile.first);
   const int query = tile.first + GROUP_WARP * 16 + QUAD_ROW;  // of this lane, and query + 8
@@ -131,19 +145,25 @@ extern "C" __global__ void __launch_bounds__(128, 2) attentionQueryGradient(
 
   const int steps = (end - tile.start + TILE - 1) / TILE;
 
-  const auto bring = [&](int step, int slot) {
-    if (step < steps) {
-      const int first = tile.start + step * TILE;
-      const i64 base = first * kvStride + kvHead * HEAD_WIDTH;
-      loadTile(sharedK + slot * TILE_BYTES, k + base, kvStride, end - first);
-      loadTile(sharedV + slot * TILE_BYTES, v + base, kvStride, end - first);
-    }
-    commitCopies();
+  const auto bring = [&](int step, int slot, int others) {
+    if (step >= steps) return;
+    const int first = tile.start + step * TILE;
+    arrivals.expect(slot, 2 + others);
+    bringTile(sharedK + slot * TILE_BYTES, k, first, kvHead, arrivals, slot);
+    bringTile(sharedV + slot * TILE_BYTES, v, first, kvHead, arrivals, slot);
   };
-  loadTile(sharedQ, q + qBase, qStride, rows);
-  loadTile(sharedDY, dy + qBase, qStride, rows);
-  bring(0, 0);
-  bring(1, 1);
+  const auto await = [&](int step, Place place) {
+    awaitTiles(arrivals, place, sharedK + place.slot * TILE_BYTES,
+               sharedV + place.slot * TILE_BYTES, end - tile.start - step * TILE);
+  };
+  if (threadIdx.x == 0) {
+    arrivals.begin();
+    bring(0, 0, 2);
+    bringTile(sharedQ, q, tile.first, head, arrivals, 0);
+    bringTile(sharedDY, dy, tile.first, head, arrivals, 0);
+    bring(1, 1, 0);
+  }
+  __syncthreads();
 
   float bases[2], deltas[2];
 #pragma unroll
@@ -154,16 +174,16 @@ extern "C" __global__ void __launch_bounds__(128, 2) attentionQueryGradient(
   }
   Accumulator sum[PADDED / 8] = {}, p[TILE / 8], ds[TILE / 8];  // p ds [queries, keys]
   const float scale = geometry.scale * LOG2E;
-  shareCopies<1>();
+  Place place;
+  await(0, place);
   beginProducts();
   multiplyTiles(p, sharedQ, sharedK);
   multiplyTiles(ds, sharedDY, sharedV);
   commitProducts();
   waitForProducts<0>();
 
-  int slot = 0;
   for (int step = 0; step < steps; step++) {
-    const int next = slot + 1 == SLOTS ? 0 : slot + 1;
+    const Place next = place.next();
     const int first = tile.start + step * TILE;
 #pragma unroll
     for (int n = 0; n < TILE / 8; n++)
@@ -185,15 +205,16 @@ extern "C" __global__ void __launch_bounds__(128, 2) attentionQueryGradient(
     TileWeights slopes;
     asWeights(slopes, ds);
 
-    shareCopies<0>();
+    __syncthreads();
+    if (threadIdx.x == 0) bring(step + 2, next.next().slot, 0);
+    if (step + 1 < steps) await(step + 1, next);
     beginProducts();
-    multiplyWeights(sum, slopes, sharedK + slot * TILE_BYTES);
-    multiplyTiles(p, sharedQ, sharedK + next * TILE_BYTES);
-    multiplyTiles(ds, sharedDY, sharedV + next * TILE_BYTES);
+    multiplyWeights(sum, slopes, sharedK + place.slot * TILE_BYTES);
+    multiplyTiles(p, sharedQ, sharedK + next.slot * TILE_BYTES);
+    multiplyTiles(ds, sharedDY, sharedV + next.slot * TILE_BYTES);
     commitProducts();
-    bring(step + 2, next + 1 == SLOTS ? 0 : next + 1);
     waitForProducts<0>();
-    slot = next;
+    place = next;
   }
   const float scales[2] = {geometry.scale, geometry.scale};
   storeTile(dq + qBase, qStride, sum, rows, scales);

@@ -5,7 +5,7 @@
 #define THREADS (128 * GROUPS)
 #define QUERIES (TILE * GROUPS)
 #define KEYS TILE
-#define SLOTS 3  // tiles of keys and values: one in use, one still read by products, one on its way
+#define SEQUENCES 4  // whose caches a launch takes
 #define SLACK 8.0f  // by how many powers of two a score may exceed what its row's sums are based on
 
 // Of each of a lane's two rows: what its exponents are less by, and the sum of its powers so far.
@@ -60,13 +60,17 @@ __device__ __forceinline__ void takePowers(
     }
 }
 
-// See attention.cu. Grid: (tiles, H).
+struct TileMaps { TileMap of[SEQUENCES]; };
+
+// See attention.cu; here keys and values are of one tensor beside q, or of the caches of at most
+// SEQUENCES segments. Grid: (tiles, H).
 extern "C" __global__ void __launch_bounds__(THREADS, 2) attention(
-    Element *output, float *logSumExp, const Element *q, const Element *keys,
-    const Element *values, Addresses cachedKeys, Addresses cachedValues, int firstSegment,
-    const int *positions, const RowTile *tiles, Geometry geometry) {
+    Element *output, float *logSumExp, const __grid_constant__ TileMap q,
+    const __grid_constant__ TileMaps keys, const __grid_constant__ TileMaps values,
+    int firstSegment, const int *positions, const RowTile *tiles, Geometry geometry) {
   beginKernel();
-  extern __shared__ __align__(16) unsigned char raw[];
+  extern __shared__ __align__(TILE_ALIGNMENT) unsigned char raw[];
+  __shared__ Arrivals arrivals;
   unsigned char *sharedQ = raw;                           // a tile for each group
   unsigned char *sharedK = sharedQ + GROUPS * TILE_BYTES;
   unsigned char *sharedV = sharedK + SLOTS * TILE_BYTES;
@@ -74,17 +78,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) attention(
   const int head = blockIdx.y, kvHead = head / (geometry.heads / geometry.keyValueHeads);
   const int group = threadIdx.x / 128;
   const i64 qStride = (i64)geometry.heads * HEAD_WIDTH;
-  const i64 kvStride = (i64)geometry.keyValueHeads * HEAD_WIDTH;
   const int rows = min(QUERIES, tile.end - tile.first);
-
-  const Element *k, *v;
-  if (positions) {
-    k = (const Element *)cachedKeys.of[tile.segment - firstSegment];
-    v = (const Element *)cachedValues.of[tile.segment - firstSegment];
-  } else {
-    k = keys + tile.start * kvStride;
-    v = values + tile.start * kvStride;
-  }
+  const TileMap &k = keys.of[positions ? tile.segment - firstSegment : 0];
+  const TileMap &v = values.of[positions ? tile.segment - firstSegment : 0];
+  const int start = positions ? 0 : tile.start;  // the row of the first key
 
   // The last key that each row of this lane, and any row of the tile, sees.
   int last[2], tileLast = -1;
@@ -105,51 +102,57 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) attention(
   const bool seesAll = positions || !geometry.causal || group > 0;
   const int ownBlocks = seesAll ? blocks : min(blocks, (firstRow - tile.start) / KEYS + 1);
 
-  // One group brings the keys, the other the values.
-  const Element *source = (group == 0 ? k : v) + kvHead * HEAD_WIDTH;
-  unsigned char *destination = group == 0 ? sharedK : sharedV;
-  const auto bring = [&](int block, int slot) {
-    if (block < blocks)
-      loadTile(
-          destination + slot * TILE_BYTES, source + (i64)block * KEYS * kvStride, kvStride,
-          tileLast + 1 - block * KEYS);
-    commitCopies();
+  const auto bring = [&](int block, int slot, int others) {
+    if (block >= blocks) return;
+    arrivals.expect(slot, 2 + others);
+    bringTile(sharedK + slot * TILE_BYTES, k, start + block * KEYS, kvHead, arrivals, slot);
+    bringTile(sharedV + slot * TILE_BYTES, v, start + block * KEYS, kvHead, arrivals, slot);
   };
-  unsigned char *ownQ = sharedQ + group * TILE_BYTES;
-  const int ownRows = min(TILE, tile.end - firstRow);
-  if (ownRows > 0) loadTile(ownQ, q + firstRow * qStride + head * HEAD_WIDTH, qStride, ownRows);
-  bring(0, 0);
-  bring(1, 1);
+  const auto await = [&](int block, Place place) {
+    awaitTiles(arrivals, place, sharedK + place.slot * TILE_BYTES,
+               sharedV + place.slot * TILE_BYTES, tileLast + 1 - block * KEYS);
+  };
+  const unsigned char *ownQ = sharedQ + group * TILE_BYTES;
+  if (threadIdx.x == 0) {
+    arrivals.begin();
+    bring(0, 0, GROUPS);
+#pragma unroll
+    for (int i = 0; i < GROUPS; i++)
+      bringTile(sharedQ + i * TILE_BYTES, q, tile.first + i * TILE, head, arrivals, 0);
+    bring(1, 1, 0);
+  }
+  __syncthreads();
 
   Accumulator o[PADDED / 8] = {}, s[KEYS / 8];
   Softmax softmax = {};
   const float scale = geometry.scale * LOG2E;  // exponentials are powers of two
-  shareCopies<1>();
+  Place place;
+  await(0, place);
   beginProducts();
   multiplyTiles(s, ownQ, sharedK);
   commitProducts();
   waitForProducts<0>();
 
-  for (int block = 0, slot = 0; block < blocks; block++) {
-    const int next = slot + 1 == SLOTS ? 0 : slot + 1, free = next + 1 == SLOTS ? 0 : next + 1;
+  for (int block = 0; block < blocks; block++) {
+    const Place next = place.next();
     TileWeights weights;
     if (block < ownBlocks) {
       takePowers(softmax, s, o, block * KEYS, last, scale);
       asWeights(weights, s);
     }
-    // Behind this nobody reads the tiles of the block before any more.
-    shareCopies<0>();
+    __syncthreads();  // behind this nobody reads the tiles of the block before any more
+    if (threadIdx.x == 0) bring(block + 2, next.next().slot, 0);
+    if (block + 1 < blocks) await(block + 1, next);
     if (block < ownBlocks) {
       // The next scores are asked for together with the values, so that each block waits once (after
       // the last one for nothing: a question in between would keep the products apart).
       beginProducts();
-      multiplyWeights(o, weights, sharedV + slot * TILE_BYTES);
-      multiplyTiles(s, ownQ, sharedK + next * TILE_BYTES);
+      multiplyWeights(o, weights, sharedV + place.slot * TILE_BYTES);
+      multiplyTiles(s, ownQ, sharedK + next.slot * TILE_BYTES);
       commitProducts();
     }
-    bring(block + 2, free);
     waitForProducts<0>();
-    slot = next;
+    place = next;
   }
 
   float inverse[2];

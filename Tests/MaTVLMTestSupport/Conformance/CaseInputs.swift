@@ -30,6 +30,15 @@ struct CaseInputs {
     return guardedTensor(values, shape, backend.activationType)
   }
 
+  /// The same, but some rows are not numbers.
+  mutating func activations(_ shape: Shape, without rows: Range<Int>) -> Tensor {
+    var values = normal(shape.count, 0, 1).map { rounded($0, to: activationType) }
+    for index in rows.lowerBound * shape.width..<rows.upperBound * shape.width {
+      values[index] = .nan
+    }
+    return guardedTensor(values, shape, backend.activationType)
+  }
+
   /// Rows for products with weights of a type, such that a device which rounds them changes nothing.
   mutating func rows(_ shape: Shape, for weights: DType, deviation: Double = 1) -> Tensor {
     let values = normal(shape.count, 0, deviation).map {

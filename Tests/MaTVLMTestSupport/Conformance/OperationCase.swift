@@ -34,9 +34,9 @@ package struct OperationCase: Sendable, CustomStringConvertible {
 
   /// Every case of every function.
   package static let all = [
-    memory, rows, elementwise, products, norms, rotations, attention, cachedAttention,
-    addedAttention, convolutions, scans, scanPieces, mixers, addedMixers, argmaxima, divergences,
-    sharpDivergences, vocabularies, distances, updates,
+    memory, rows, elementwise, products, norms, rotations, attention, attentionNeighbors,
+    cachedAttention, manyCaches, addedAttention, convolutions, scans, scanPieces, mixers,
+    addedMixers, argmaxima, divergences, sharpDivergences, vocabularies, distances, updates,
   ].flatMap { $0 }
 }
 
