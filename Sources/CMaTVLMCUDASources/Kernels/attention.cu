@@ -41,7 +41,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention(
   v += kvHead * HEAD_WIDTH;
 
   // The last key that each row of this lane, and any row of the tile, sees.
-  int last[MT][2], tileLast = -1;
+  int last[MT][2];
 #pragma unroll
   for (int m = 0; m < MT; m++)
 #pragma unroll
@@ -51,10 +51,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) attention(
       last[m][i] = positions ? positions[row]
                    : geometry.causal ? row - tile.start : tile.end - tile.start - 1;
     }
-  if (positions)
-    for (int r = 0; r < rows; r++) tileLast = max(tileLast, positions[tile.first + r]);
-  else
-    tileLast = geometry.causal ? tile.first + rows - 1 - tile.start : tile.end - tile.start - 1;
+  const int tileLast =
+      positions ? greatest(positions + tile.first, rows)
+      : geometry.causal ? tile.first + rows - 1 - tile.start : tile.end - tile.start - 1;
   const int blocks = (tileLast + KEYS) / KEYS;  // ⌈(tileLast + 1) / KEYS⌉
 
   loadTile<QUERIES, HEAD_WIDTH, PADDED, THREADS>(

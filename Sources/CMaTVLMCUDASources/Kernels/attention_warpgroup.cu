@@ -83,24 +83,23 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) attention(
   const TileMap &v = values.of[positions ? tile.segment - firstSegment : 0];
   const int start = positions ? 0 : tile.start;  // the row of the first key
 
-  // The last key that each row of this lane, and any row of the tile, sees.
-  int last[2], tileLast = -1;
+  // The last key that each row of this lane, any row of the group, and any of the tile sees.
   const int firstRow = tile.first + group * TILE;
   const int laneRow = firstRow + GROUP_WARP * 16 + QUAD_ROW;
-#pragma unroll
-  for (int i = 0; i < 2; i++) {
-    const int row = min(laneRow + 8 * i, tile.end - 1);
-    last[i] = positions ? positions[row]
-              : geometry.causal ? row - tile.start : tile.end - tile.start - 1;
-  }
-  if (positions)
-    for (int r = 0; r < rows; r++) tileLast = max(tileLast, positions[tile.first + r]);
-  else
-    tileLast = geometry.causal ? tile.first + rows - 1 - tile.start : tile.end - tile.start - 1;
-  const int blocks = (tileLast + KEYS) / KEYS;  // ⌈(tileLast + 1) / KEYS⌉
-  // Of these the first group need not see the last ones, which come after its rows.
-  const bool seesAll = positions || !geometry.causal || group > 0;
-  const int ownBlocks = seesAll ? blocks : min(blocks, (firstRow - tile.start) / KEYS + 1);
+  const auto lastOf = [&](int row) {
+    return positions         ? positions[row]
+           : geometry.causal ? row - tile.start
+                             : tile.end - tile.start - 1;
+  };
+  const auto lastOfAny = [&](int first, int count) {
+    return positions ? greatest(positions + first, count) : lastOf(first + count - 1);
+  };
+  const int last[2] = {
+      lastOf(min(laneRow, tile.end - 1)), lastOf(min(laneRow + 8, tile.end - 1))};
+  const int ownLast = lastOfAny(firstRow, min(TILE, tile.end - firstRow));
+  const int tileLast = lastOfAny(tile.first, rows);
+  // ⌈(last + 1) / KEYS⌉
+  const int ownBlocks = (ownLast + KEYS) / KEYS, blocks = (tileLast + KEYS) / KEYS;
 
   const auto bring = [&](int block, int slot, int others) {
     if (block >= blocks) return;
