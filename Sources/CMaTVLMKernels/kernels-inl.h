@@ -11,7 +11,7 @@
 #include "normalize-inl.h"
 #ifdef MULTIPLIES_TILES
 #include "tiles-inl.h"
-#include "split-products-inl.h"
+#include "tile-products-inl.h"
 #endif
 #include "product-inl.h"
 #include "sequence-inl.h"

@@ -150,17 +150,12 @@ PRODUCT(product_with_bf16, WEIGHT_BF16)
 PRODUCT(product_with_f16, WEIGHT_F16)
 
 #ifdef MULTIPLIES_BF16
-#ifdef MULTIPLIES_TILES
-#define PAIRS_PRODUCT tiles_product_from
-#else
-#define PAIRS_PRODUCT pairs_product_from
-#endif
 // A pair of bfloat16 takes the place of a float, so that strides and depth are halves of what they were.
 static void product_of_bf16(const struct matvlm_product *p, const uint16_t *left, float *scratch) {
   struct matvlm_product pairs = *p;
   pairs.left = (const float *)left;
   pairs.left_row /= 2, pairs.right_column /= 2, pairs.depth /= 2;
-  product(&pairs, scratch, WEIGHT_BF16, BF16_FACTORS, PAIRS_PRODUCT);
+  product(&pairs, scratch, WEIGHT_BF16, BF16_FACTORS, pairs_product_from);
 }
 #else
 #define product_of_bf16 0
@@ -168,6 +163,8 @@ static void product_of_bf16(const struct matvlm_product *p, const uint16_t *left
 
 #ifndef MULTIPLIES_TILES
 #define split_left_factor 0
+#define round_left_factor 0
+#define rounded_product_with_bf16 0
 #define split_product_with_floats 0
 #define split_product_with_bf16 0
 #define split_product_with_f16 0
@@ -177,6 +174,8 @@ static void product_of_bf16(const struct matvlm_product *p, const uint16_t *left
   {                                                                                               \
     .with_floats = product_with_floats, .with_bf16 = product_with_bf16,                           \
     .with_f16 = product_with_f16, .of_bf16 = product_of_bf16,                                     \
-    .split_left = split_left_factor, .split_with_floats = split_product_with_floats,              \
+    .split_left = split_left_factor, .round_left = round_left_factor,                             \
+    .rounded_with_bf16 = rounded_product_with_bf16,                                               \
+    .split_with_floats = split_product_with_floats,                                               \
     .split_with_bf16 = split_product_with_bf16, .split_with_f16 = split_product_with_f16          \
   }

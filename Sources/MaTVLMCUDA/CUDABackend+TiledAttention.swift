@@ -79,6 +79,7 @@ struct AttentionTiles {
   /// `QUERIES` of attention.cu.
   var queries: Int { isHalf && padded <= 128 ? 128 : 64 }
   private var keys: Int { isHalf ? 64 : 32 }
+  /// For warp groups a tile of queries each, and `SLOTS` of keys and of values.
   var sharedBytes: Int { byWarpGroups ? 8 * Self.tileBytes : (queries + 4 * keys) * rowBytes }
   /// `ROWS` of attention_gradient.cu, `TILE` of warpgroup.cuh.
   static let gradientRows = 64

@@ -52,18 +52,16 @@ struct TensorMap {
 }
 
 extension CUDADriver {
-  /// A `CUtensorMap`; no swizzling between boxes, zeros outside of the tensor.
+  /// A `CUtensorMap` of what is not interleaved; zeros outside of the tensor.
   func tensorMap(_ map: TensorMap) throws -> [UInt64] {
     let (bfloat16, noInterleaving, promotionTo128Bytes, zeros) =
       (9, 0, 2, 0) as (Int32, Int32, Int32, Int32)
     return try withUnsafeTemporaryAllocation(byteCount: 8 * TensorMap.words, alignment: 64) {
       let words = $0.initializeMemory(as: UInt64.self, repeating: 0)
-      try check(
-        encodeTensorMap(
-          $0.baseAddress!, bfloat16, UInt32(map.extents.count), map.address, map.extents,
-          map.strides,
-          map.box, [1, 1, 1], noInterleaving, map.swizzle, promotionTo128Bytes, zeros),
-        "cuTensorMapEncodeTiled(\(map.extents), \(map.box))")
+      let status = encodeTensorMap(
+        $0.baseAddress!, bfloat16, UInt32(map.extents.count), map.address, map.extents,
+        map.strides, map.box, [1, 1, 1], noInterleaving, map.swizzle, promotionTo128Bytes, zeros)
+      try check(status, "cuTensorMapEncodeTiled(\(map.extents), \(map.box))")
       return Array(words)
     }
   }

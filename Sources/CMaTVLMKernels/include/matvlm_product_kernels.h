@@ -29,16 +29,16 @@ struct matvlm_product {
 enum { MATVLM_PRODUCT_DEPTH = 128 };
 
 /// bfloat16 whose sum a float32 is, exactly: each has 8 of its 24 digits.
-enum { MATVLM_FACTOR_PARTS = 3 };
+enum { MATVLM_FLOAT_PARTS = 3 };
 
-/// Floats' worth of memory for the parts of a factor, in tiles of 16 lines by 32 of depth; lines are rows of the left
-/// factor or columns of the right one.
-static inline ptrdiff_t matvlm_factor_size(ptrdiff_t lines, ptrdiff_t depth) {
-  return (lines + 15) / 16 * ((depth + 31) / 32) * (MATVLM_FACTOR_PARTS * 16 * 16);
+/// Floats' worth of memory for a factor in tiles of 16 lines by 32 of depth, so many of bfloat16 for each number; lines
+/// are rows of the left factor or columns of the right one.
+static inline ptrdiff_t matvlm_factor_size(ptrdiff_t lines, ptrdiff_t depth, ptrdiff_t parts) {
+  return (lines + 15) / 16 * ((depth + 31) / 32) * (parts * 16 * 16);
 }
 
-/// Depth of which the right factor is split at a time.
-enum { MATVLM_SPLIT_DEPTH = 512 };
+/// Depth of the right factor that is in tiles at a time.
+enum { MATVLM_TILES_DEPTH = 512 };
 
 struct matvlm_product_kernels {
   /// The right factor of each type; sums are float32.
@@ -49,13 +49,18 @@ struct matvlm_product_kernels {
   /// Both factors in bfloat16, `left` in the place of the product's own; right_row is 1, and depth,
   /// left_row and right_column are even. NULL where the processor has no such products.
   void (*_Nullable of_bf16)(const struct matvlm_product *, const uint16_t *left, float *scratch);
-  /// The left factor's parts, matvlm_factor_size floats, for products of float32 by tiles of bfloat16: element (i, k)
-  /// is x[i · line + k · step], and one of both is 1. NULL, as the next three, where the processor has no tiles.
+  /// The left factor in tiles, matvlm_factor_size floats, each number as the sum of MATVLM_FLOAT_PARTS: element (i, k)
+  /// is x[i · line + k · step], and one of both is 1. NULL, as all that follows, where the processor has no tiles.
   void (*_Nullable split_left)(const float *x, ptrdiff_t line, ptrdiff_t step, ptrdiff_t lines,
-                               ptrdiff_t depth, float *parts);
+                               ptrdiff_t depth, float *tiles);
+  /// The same with each number rounded to one part; step is 1.
+  void (*_Nullable round_left)(const float *x, ptrdiff_t line, ptrdiff_t lines, ptrdiff_t depth,
+                               float *tiles);
+  /// As of_bf16, of any depth. left: what round_left makes, from a multiple of 16 rows on, in the place of the
+  /// product's own. scratch: matvlm_tiles_scratch floats.
+  void (*_Nullable rounded_with_bf16)(const struct matvlm_product *, const float *left, float *scratch);
   /// As with_floats and so on, with float32's accuracy; what is infinite in a factor may be NaN in the product.
-  /// left: what split_left makes, from a multiple of 16 rows on, in the place of the product's own.
-  /// scratch: matvlm_split_scratch floats.
+  /// left: what split_left makes.
   void (*_Nullable split_with_floats)(const struct matvlm_product *, const float *left,
                                       float *scratch);
   void (*_Nullable split_with_bf16)(const struct matvlm_product *, const float *left, float *scratch);
@@ -68,9 +73,16 @@ static inline ptrdiff_t matvlm_product_scratch(ptrdiff_t rows, ptrdiff_t columns
   return (64 + 16) * MATVLM_PRODUCT_DEPTH + rows * ((columns + 15) / 16 * 16);
 }
 
-/// Floats for the parts of the right factor that are used at a time.
-static inline ptrdiff_t matvlm_split_scratch(ptrdiff_t columns, ptrdiff_t depth) {
-  return matvlm_factor_size(columns, depth < MATVLM_SPLIT_DEPTH ? depth : MATVLM_SPLIT_DEPTH);
+/// Floats for sums in squares of 32 rows and columns.
+static inline ptrdiff_t matvlm_square_sums(ptrdiff_t rows, ptrdiff_t columns) {
+  return (rows + 31) / 32 * ((columns + 31) / 32) * (32 * 32);
+}
+
+/// Floats for sums that are not whole yet, and for the tiles of the right factor that are used at a time, at most.
+static inline ptrdiff_t matvlm_tiles_scratch(ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t depth) {
+  return matvlm_square_sums(rows, columns)
+         + matvlm_factor_size(columns, depth < MATVLM_TILES_DEPTH ? depth : MATVLM_TILES_DEPTH,
+                              MATVLM_FLOAT_PARTS);
 }
 
 #pragma clang assume_nonnull end

@@ -45,11 +45,11 @@ extension CPUBackend {
   }
 
   private func grid(_ terms: [ProductTerm], _ y: FloatRows) -> TileGrid {
-    guard terms.contains(where: { $0.x.split(for: $0.weight) != nil }) else {
+    guard terms.contains(where: { $0.x.tiles(for: $0.weight) != nil }) else {
       return TileGrid(y.count, y.width, most: Self.tile)
     }
     // Each sum is the same in whatever tile it is, so that tiles may follow from the number of threads.
-    return TileGrid(y.count, y.width, most: Self.splitTile, wanted: 2 * threads)
+    return TileGrid(y.count, y.width, most: Self.tiledTile, wanted: 2 * threads)
   }
 
   private func add(
@@ -76,9 +76,11 @@ extension CPUBackend {
     product.left_row = depth
     (product.right_row, product.right_column) = term.isTurned ? (1, width) : (width, 1)
     let first = tile.columns.lowerBound * (term.isTurned ? width : 1)
-    if let split = term.x.split(for: weight), let kernel = splitKernel(weight.dtype) {
+    if let left = term.x.tiles(for: weight),
+      let kernel = tileKernel(weight.dtype, isRounded: left.isRounded)
+    {
       let right = weight.storage.memory.pointer + first * weight.dtype.byteCount
-      return run(&product, kernel, split.line(tile.rows.lowerBound), UnsafeRawPointer(right))
+      return run(&product, kernel, left.line(tile.rows.lowerBound), UnsafeRawPointer(right))
     }
     switch weight.dtype {
     case .float32, .int32: run(&product, weight.floats + first)

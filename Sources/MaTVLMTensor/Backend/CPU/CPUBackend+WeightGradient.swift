@@ -22,7 +22,9 @@ extension CPUBackend {
           sums.reshaped([pieces * outputs, inputs]), piece * outputs..<(piece + 1) * outputs))
     }
     let tiles = TileGrid(outputs, inputs, most: Self.gradientTile, wanted: 8 / pieces)
-    let splits = parts.map { SplitFactor($0.dy, isTurned: true, on: self) }
+    let kernel = tileKernel(.float32, isRounded: false)
+    let factors =
+      kernel == nil ? [] : parts.map { TileFactor(splitting: $0.dy, isTurned: true, on: self) }
     parallel(pieces * tiles.count) { item in
       let index = item / tiles.count
       let (part, (rows, columns)) = (parts[index], tiles[item % tiles.count])
@@ -32,8 +34,8 @@ extension CPUBackend {
       if adding { (product.start, product.start_row) = (UnsafePointer(product.y), inputs) }
       (product.right_row, product.right_column) = (inputs, 1)
       let right = UnsafePointer(part.x.row(0) + columns.lowerBound)
-      if let split = splits[index], let kernel = splitKernel(.float32) {
-        run(&product, kernel, split.line(rows.lowerBound), UnsafeRawPointer(right))
+      if let kernel {
+        run(&product, kernel, factors[index].line(rows.lowerBound), UnsafeRawPointer(right))
       } else {
         multiplyTurnedByBLAS(part.dy.row(0) + rows.lowerBound, outputs, product, right)
       }

@@ -3,8 +3,10 @@ enum RowForm {
   case asTheyAre
   /// To bfloat16, for processors that multiply it.
   case rounded
-  /// As sums of bfloat16, for processors that multiply tiles of it.
-  case split
+  /// The same in tiles, for processors that multiply those.
+  case roundedTiles
+  /// Tiles of sums of bfloat16, for the same processors.
+  case splitTiles
 }
 
 /// Rows of a left factor, and what products make of them: once for all products of the same rows.
@@ -12,7 +14,8 @@ struct PreparedRows: Sendable {
   let rows: FloatRows
   /// bfloat16 [T, inputs]
   let rounded: Tensor?
-  private let split: SplitFactor?
+  private let roundedTiles: TileFactor?
+  private let splitTiles: TileFactor?
 
   /// - Parameters:
   ///   - weights: what the rows will be multiplied with.
@@ -23,12 +26,13 @@ struct PreparedRows: Sendable {
     }
     self.rows = rows
     rounded = forms.contains(.rounded) ? rows.rounded(on: backend) : nil
-    split = forms.contains(.split) ? SplitFactor(rows, on: backend) : nil
+    roundedTiles = forms.contains(.roundedTiles) ? TileFactor(rounding: rows, on: backend) : nil
+    splitTiles = forms.contains(.splitTiles) ? TileFactor(splitting: rows, on: backend) : nil
   }
 
-  /// The rows as a product with this weight takes them, if it takes them split.
-  func split(for weight: Tensor) -> SplitFactor? {
-    weight.dtype == .bfloat16 && rounded != nil ? nil : split
+  /// The rows as a product with this weight takes them, if it takes them in tiles.
+  func tiles(for weight: Tensor) -> TileFactor? {
+    weight.dtype == .bfloat16 ? roundedTiles ?? splitTiles : splitTiles
   }
 }
 
@@ -36,8 +40,11 @@ extension CPUBackend {
   /// What so many rows become for products with weights of a type.
   /// - Parameter rounds: whether they may be rounded where the user allows it.
   func form(of rows: Int, width: Int, for type: DType, rounds: Bool) -> RowForm {
-    if rounds && roundsRows && type == .bfloat16 && width % 2 == 0 { return .rounded }
-    return !isFew(rows) && splitKernel(type) != nil ? .split : .asTheyAre
+    let rounds = rounds && roundsRows && type == .bfloat16 && width % 2 == 0
+    if isFew(rows) || tileKernel(type, isRounded: rounds) == nil {
+      return rounds ? .rounded : .asTheyAre
+    }
+    return rounds ? .roundedTiles : .splitTiles
   }
 }
 

@@ -12,10 +12,11 @@ extension CPUBackend {
     let (outputs, inputs) = (weight.shape.rows, weight.shape.width)
     let (depth, columns) = isTurned ? (inputs, outputs) : (outputs, inputs)
     let pieces = threads * Self.pieceBytes
-    return switch form(of: rows, width: depth, for: weight.dtype, rounds: rounds) {
-    case .split:
-      Self.splitBytes(lines: rows, depth: depth)
-        + threads * Self.splitPieceBytes(min(columns, Self.splitTile.columns), depth)
+    let form = form(of: rows, width: depth, for: weight.dtype, rounds: rounds)
+    return switch form {
+    case .splitTiles, .roundedTiles:
+      TileFactor.byteCount(lines: rows, depth: depth, isRounded: form == .roundedTiles)
+        + threads * Self.tileBytes(rows, columns, depth, most: Self.tiledTile)
     case .rounded: rows * depth * DType.bfloat16.byteCount + pieces
     case .asTheyAre: weight.dtype == .float32 ? 0 : pieces
     }
@@ -25,19 +26,19 @@ extension CPUBackend {
   func weightGradientWorkspace(rows: Int, outputs: Int, inputs: Int, threads: Int) -> Int {
     let pieces = Self.gradientPieces(rows: rows, outputs: outputs, inputs: inputs)
     let sums = pieces > 1 ? pieces * outputs * inputs * DType.float32.byteCount : 0
-    guard splitKernel(.float32) != nil else { return sums }
-    return sums + Self.splitBytes(lines: outputs, depth: rows)
-      + threads * Self.splitPieceBytes(min(inputs, Self.gradientTile.columns), rows)
+    guard tileKernel(.float32, isRounded: false) != nil else { return sums }
+    return sums + TileFactor.byteCount(lines: outputs, depth: rows, isRounded: false)
+      + threads * Self.tileBytes(outputs, inputs, rows, most: Self.gradientTile)
   }
 
   /// What a thread unpacks or turns of its factors at a time, at most.
   private static let pieceBytes = 1 << 20
 
-  private static func splitBytes(lines: Int, depth: Int) -> Int {
-    matvlm_factor_size(lines, depth) * DType.float32.byteCount
-  }
-
-  private static func splitPieceBytes(_ columns: Int, _ depth: Int) -> Int {
-    matvlm_split_scratch(columns, depth) * DType.float32.byteCount
+  /// What a thread has in use for a part of a product of tiles.
+  private static func tileBytes(
+    _ rows: Int, _ columns: Int, _ depth: Int, most: (rows: Int, columns: Int)
+  ) -> Int {
+    matvlm_tiles_scratch(min(rows, most.rows), min(columns, most.columns), depth)
+      * DType.float32.byteCount
   }
 }
