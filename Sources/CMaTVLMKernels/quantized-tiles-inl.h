@@ -73,7 +73,7 @@ INLINE int64_t quantized_tiles(struct quantized_tile t, int64_t rows, const int 
     const int64_t at = (t.panel + p) * t.groups + t.first;
     sign_codes(t.weight->codes + at * group * bits / 8 * MATVLM_PANEL, groups * group, codes[p], bits);
   }
-  shape_tiles(REGISTER_ROWS, REGISTER_ROWS, (int)MIN(group, TILE_INPUTS) / 4);
+  shape_tiles((int)MIN(group, TILE_INPUTS) / 4);
   for (; t.row < whole; t.row += REGISTER_ROWS, t.y += REGISTER_ROWS * t.y_stride) {
     const int8_t *x = t.x->codes + t.row * stride + t.first * group;
     for (int64_t g = 0; g < groups; g++)

@@ -1,7 +1,7 @@
-// Products by tile registers, which multiply bfloat16 only, of factors that lie in memory as registers take them. A
-// bfloat16 is one tile's element. A float is the sum of three, exactly, and six of the nine products of such parts have
-// all of float32's digits (the other three are below its last); or it is rounded to one. Included where
-// MULTIPLIES_TILES is defined.
+// Products by tile registers, which multiply bfloat16 only. Both factors are put into tiles that lie in memory as
+// registers take them: a weight in bfloat16 as one part; a float as three, whose sum it is exactly, or rounded, as one.
+// Of the nine products of three parts and three, six have all of float32's digits (the others are below its last).
+// Included where MULTIPLIES_TILES is defined.
 
 enum {
   TILE_WORDS = REGISTER_ROWS * REGISTER_PAIRS,  // a word: two bfloat16, neighbours in depth
@@ -242,7 +242,7 @@ INLINE void multiply_piece(const struct matvlm_product *p, const float *left, co
 
 INLINE void tile_product(const struct matvlm_product *p, const float *left, float *scratch,
                          const enum weight_type type, const struct parts parts) {
-  shape_tiles(REGISTER_ROWS, REGISTER_ROWS, REGISTER_PAIRS);
+  shape_tiles(REGISTER_PAIRS);
   float *const sums = scratch, *const tiles = scratch + matvlm_square_sums(p->rows, p->columns);
   ptrdiff_t first = 0;
   do {  // at least once: without depth, y is what it begins with

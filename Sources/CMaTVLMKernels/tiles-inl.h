@@ -11,15 +11,12 @@ struct tile_shapes {
 };
 
 // Sums are in registers 0 to 3, two tiles of the left factor in 4 and 5, two of the right in 6 and 7.
-// lower_rows: 0 where there is one row of tiles. words: of 32 bits, in depth.
-INLINE void shape_tiles(int upper_rows, int lower_rows, int words) {
+// words: of 32 bits, in depth.
+INLINE void shape_tiles(int words) {
   struct tile_shapes shapes = {.palette = 1};
-  const int rows[] = {upper_rows, upper_rows, lower_rows, lower_rows, upper_rows, lower_rows,
-                      words, words};
-  for (int i = 0; i < 8; i++)
-    if (rows[i]) {
-      shapes.row_bytes[i] = (uint16_t)(i == 4 || i == 5 ? 4 * words : 64);
-      shapes.rows[i] = (uint8_t)rows[i];
-    }
+  for (int i = 0; i < 8; i++) {
+    shapes.row_bytes[i] = (uint16_t)(i == 4 || i == 5 ? 4 * words : 64);
+    shapes.rows[i] = (uint8_t)(i < 6 ? REGISTER_ROWS : words);
+  }
   _tile_loadconfig(&shapes);
 }

@@ -49,7 +49,7 @@ extension CPUBackend {
       return TileGrid(y.count, y.width, most: Self.tile)
     }
     // Each sum is the same in whatever tile it is, so that tiles may follow from the number of threads.
-    return TileGrid(y.count, y.width, most: Self.tiledTile, wanted: 2 * threads)
+    return TileGrid(y.count, y.width, most: Self.tiledPart, wanted: 2 * threads)
   }
 
   private func add(

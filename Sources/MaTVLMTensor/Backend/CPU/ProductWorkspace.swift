@@ -16,7 +16,7 @@ extension CPUBackend {
     return switch form {
     case .splitTiles, .roundedTiles:
       TileFactor.byteCount(lines: rows, depth: depth, isRounded: form == .roundedTiles)
-        + threads * Self.tileBytes(rows, columns, depth, most: Self.tiledTile)
+        + threads * Self.tileBytes(rows, columns, depth, most: Self.tiledPart)
     case .rounded: rows * depth * DType.bfloat16.byteCount + pieces
     case .asTheyAre: weight.dtype == .float32 ? 0 : pieces
     }

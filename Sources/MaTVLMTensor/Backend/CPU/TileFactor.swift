@@ -60,7 +60,7 @@ struct TileFactor: Sendable {
 
 extension CPUBackend {
   /// The largest part of a product of tiles: weights are put into them anew for each.
-  static let tiledTile = (rows: 1024, columns: 256)
+  static let tiledPart = (rows: 1024, columns: 256)
 
   typealias TileProductKernel =
     @convention(c) (
